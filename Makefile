@@ -1,0 +1,32 @@
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: demo test test-real check bench
+
+demo: $(INSTALLED)
+	$(BIN)/babelscope models import gemma-3-270m --accept-terms
+	$(BIN)/babelscope study run studies/demo.yaml --out runs/demo
+
+test: $(INSTALLED)
+	$(BIN)/pytest
+
+test-real: $(INSTALLED)
+	$(BIN)/babelscope models import gemma-3-270m --accept-terms
+	$(BIN)/pytest -m real
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(INSTALLED)
+	$(BIN)/babelscope models import gemma-3-270m --accept-terms
+	$(BIN)/python -m benchmarks
+
+# Everything is pinned by constraints.txt: an unpinned torch would bring gigabytes of GPU libraries.
+$(INSTALLED): pyproject.toml constraints.txt
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@

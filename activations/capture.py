@@ -1,0 +1,242 @@
+"""One forward pass per prompt, read at the chosen positions of every layer.
+
+The pass is the plain Hugging Face forward of the model's body; hooks gather the positions as they go by, so that no
+[batch, token, d_model] state outlives its layer. What all prompts of a language share (demonstrations, usually) runs
+once, and its keys and values serve every batch. Rows are padded on the right: causal attention then never reaches the
+padding, so a row's states do not depend on its batch mates.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from ..errors import CacheError
+from ..models import Model
+from ..tasks import Prompt
+from .tokens import EncodedPrompt, encode_labels, encode_prompts, shared_prefix
+
+if TYPE_CHECKING:
+    from transformers import Cache
+
+TOKEN_BUDGET = 2048  # tokens of own text in one batch
+WINDOW = 256  # prompts that are sorted by length together, and written together
+
+
+@dataclass(frozen=True)
+class Captured:
+    """States and scores of consecutive prompts of one language.
+
+    last, mean: residual stream before the final norm, layer 0 = what enters the first block.
+    logprob: natural log-probability of each label word's whole token sequence after the prompt.
+    """
+
+    last: Float[torch.Tensor, "row layer d_model"]
+    mean: Float[torch.Tensor, "row layer d_model"]
+    logprob: Float[torch.Tensor, "row label"]
+    n_tokens: Int[np.ndarray, "row"]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One row of a batch: a prompt's own tokens, with all but the last token of one label behind them."""
+
+    example: int
+    own: tuple[int, ...]
+    first_own: int  # where `own` begins in the prompt
+    label: int | None  # which label's remaining tokens this row scores, if any
+
+
+def capture(
+    model: Model,
+    prompts: Sequence[Prompt],
+    labels: Sequence[str],
+    *,
+    share_prefix: bool = True,
+    token_budget: int = TOKEN_BUDGET,
+) -> Iterator[Captured]:
+    """States and label scores of the prompts of one language, in their order, up to `WINDOW` at a time.
+
+    Args:
+        labels: label words as the model is to say them.
+        share_prefix: run the tokens that all prompts share once (same result, less work).
+        token_budget: how many tokens a batch holds at most; speed and memory change with it, results do not.
+
+    Raises:
+        DataError, UsageError: see `encode_prompts` and `encode_labels`.
+        CacheError: a state is NaN or infinite.
+    """
+    encoded = encode_prompts(model.tokenizer, prompts, model.context_length)
+    sequences = encode_labels(model.tokenizer, prompts[0], encoded[0], labels)
+    n_shared = shared_prefix(encoded) if share_prefix else 0
+    with torch.inference_mode():
+        prefix = _prefix_cache(model, encoded[0].ids[:n_shared]) if n_shared else None
+        for begin in range(0, len(encoded), WINDOW):
+            window = encoded[begin : begin + WINDOW]
+            captured = _capture_window(model, window, sequences, n_shared, prefix, token_budget)
+            _check_finite(captured, prompts[begin : begin + WINDOW])
+            yield captured
+
+
+def _capture_window(
+    model: Model,
+    window: Sequence[EncodedPrompt],
+    sequences: Sequence[tuple[int, ...]],
+    n_shared: int,
+    prefix: "Cache | None",
+    token_budget: int,
+) -> Captured:
+    shape = (len(window), model.n_layers + 1, model.d_model)
+    last, mean = (torch.empty(shape, dtype=model.dtype) for _ in range(2))
+    logprob = torch.zeros(len(window), len(sequences))
+    for batch in _batches(_rows(window, sequences, n_shared), token_budget):
+        hooked, final = _forward(model, batch, window, prefix)
+        plain = [i for i, row in enumerate(batch) if row.label in (None, _carried_label(sequences))]
+        examples = [batch[i].example for i in plain]
+        last[examples] = hooked["last"][plain].cpu()
+        mean[examples] = hooked["mean"][plain].cpu()
+        _add_scores(model, batch, window, final, sequences, logprob)
+    return Captured(last, mean, logprob, np.array([len(prompt.ids) for prompt in window]))
+
+
+def _rows(window: Sequence[EncodedPrompt], sequences: Sequence[tuple[int, ...]], n_shared: int) -> list[_Row]:
+    """A row for each prompt; labels of several tokens after the first such one need further rows.
+
+    Causal attention lets the first long label ride behind its prompt: the prompt's own states do not see it.
+    """
+    long = [k for k, sequence in enumerate(sequences) if len(sequence) > 1] or [None]
+    return [
+        _Row(i, prompt.ids[n_shared:] + (sequences[k][:-1] if k is not None else ()), n_shared, k)
+        for i, prompt in enumerate(window)
+        for k in long
+    ]
+
+
+def _carried_label(sequences: Sequence[tuple[int, ...]]) -> int | None:
+    """The label that rides in the row whose states are kept."""
+    return next((k for k, sequence in enumerate(sequences) if len(sequence) > 1), None)
+
+
+def _batches(rows: list[_Row], token_budget: int) -> Iterator[list[_Row]]:
+    """Rows of similar length together, at most `token_budget` tokens with padding."""
+    batch: list[_Row] = []
+    for row in sorted(rows, key=lambda row: len(row.own), reverse=True):
+        if batch and (len(batch) + 1) * len(batch[0].own) > token_budget:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _forward(
+    model: Model, batch: list[_Row], window: Sequence[EncodedPrompt], prefix: "Cache | None"
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Run the body. Returns hooked states {position: [row, layer, d_model]} and the final state of every token."""
+    width = max(len(row.own) for row in batch)
+    ids = torch.zeros(len(batch), width, dtype=torch.long)
+    weights = torch.zeros(len(batch), width)
+    for i, row in enumerate(batch):
+        prompt = window[row.example]
+        ids[i, : len(row.own)] = torch.tensor(row.own)
+        weights[i, prompt.start - row.first_own : prompt.end - row.first_own] = 1 / (prompt.end - prompt.start)
+    answer = torch.tensor([len(window[row.example].ids) - row.first_own - 1 for row in batch])
+    with _gathering(model, answer.to(model.device), weights.to(model.device)) as hooked:
+        past = _for_batch(prefix, len(batch)) if prefix is not None else None
+        final = model.body(
+            input_ids=ids.to(model.device), past_key_values=past, use_cache=past is not None
+        ).last_hidden_state
+    return {position: torch.stack(layers, dim=1) for position, layers in hooked.items()}, final
+
+
+@contextmanager
+def _gathering(model: Model, answer: torch.Tensor, weights: torch.Tensor) -> Iterator[dict[str, list[torch.Tensor]]]:
+    """Hooks on the residual stream: into the first block, and out of every block."""
+    hooked: dict[str, list[torch.Tensor]] = {"last": [], "mean": []}
+    rows = torch.arange(len(answer), device=answer.device)
+
+    def gather(hidden: torch.Tensor) -> None:
+        hooked["last"].append(hidden[rows, answer])
+        mean = torch.bmm(weights.unsqueeze(1), hidden.float()).squeeze(1)  # float32: sums of bfloat16 lose digits
+        hooked["mean"].append(mean.to(hidden.dtype))
+
+    def entering(block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        gather(args[0] if args else kwargs["hidden_states"])
+
+    def leaving(block: Any, args: tuple[Any, ...], output: Any) -> None:
+        gather(output[0] if isinstance(output, tuple) else output)
+
+    blocks = model.blocks
+    handles = [blocks[0].register_forward_pre_hook(entering, with_kwargs=True)]
+    handles += [block.register_forward_hook(leaving) for block in blocks]
+    try:
+        yield hooked
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _add_scores(
+    model: Model,
+    batch: list[_Row],
+    window: Sequence[EncodedPrompt],
+    final: torch.Tensor,
+    sequences: Sequence[tuple[int, ...]],
+    logprob: torch.Tensor,
+) -> None:
+    """Add the log-probabilities of label tokens that this batch can score to `logprob` [prompt, label].
+
+    The state at the answer position scores every label's first token; the states behind it score the rest of the
+    label that the row carries. Only these positions are unembedded.
+    """
+    carried = _carried_label(sequences)
+    wanted: list[tuple[int, int, int, int]] = []  # row, token position, label, label token
+    for i, row in enumerate(batch):
+        answer = len(window[row.example].ids) - row.first_own - 1
+        if row.label == carried:
+            wanted += [(i, answer, k, sequence[0]) for k, sequence in enumerate(sequences)]
+        if row.label is not None:
+            wanted += [(i, answer + n, row.label, token) for n, token in enumerate(sequences[row.label]) if n > 0]
+    places = sorted({(i, position) for i, position, _, _ in wanted})
+    index = torch.tensor(places, device=final.device)
+    # A contiguous 2-D gather: `lm_head` over a slice such as final[:, -1:] takes a far slower path in torch.
+    scores = model.log_probabilities(final[index[:, 0], index[:, 1]])
+    at = {place: n for n, place in enumerate(places)}
+    for i, position, label, token in wanted:
+        logprob[batch[i].example, label] += scores[at[i, position], token].cpu()
+
+
+def _prefix_cache(model: Model, ids: tuple[int, ...]) -> "Cache":
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=model.net.config)
+    model.body(input_ids=torch.tensor([ids], device=model.device), past_key_values=cache, use_cache=True)
+    return cache
+
+
+def _for_batch(prefix: "Cache", size: int) -> "Cache":
+    """A cache of its own for one batch: the forward appends to what it is given."""
+    cache = copy.copy(prefix)
+    cache.layers = [copy.copy(layer) for layer in prefix.layers]
+    for layer in cache.layers:
+        # Views: the forward's own concatenation makes the only copy.
+        layer.keys = layer.keys.expand(size, -1, -1, -1)
+        layer.values = layer.values.expand(size, -1, -1, -1)
+    return cache
+
+
+def _check_finite(captured: Captured, prompts: Sequence[Prompt]) -> None:
+    for position, states in (("last", captured.last), ("mean", captured.mean)):
+        bad = ~torch.isfinite(states).all(-1)
+        if bad.any():
+            row, layer = bad.nonzero()[0].tolist()
+            example = prompts[row].example
+            raise CacheError(
+                f"The state of example {example.id!r} in {example.language!r}, position {position!r}, layer {layer}, "
+                "is not finite. Try --dtype float32, or check the adapter."
+            )

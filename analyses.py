@@ -1,0 +1,270 @@
+"""Each analysis once: which arrays of the caches a probe needs, and the tidy tables that come out.
+
+Probes know arrays, not files; this is where caches meet them. `ANALYSES` is the list that the CLI and studies offer.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+
+from .activations.store import POSITIONS, Cache, together
+from .activations.tokens import vocabulary_texts, word_tokens
+from .errors import DataError, UsageError
+from .models import fingerprints, open_tokenizer, open_unembedding, resolve
+from .probes.accuracy import (
+    Answers,
+    accuracy_delta_table,
+    accuracy_group_table,
+    accuracy_table,
+    predicted_share_table,
+)
+from .probes.alignment import alignment_tables
+from .probes.logit_lens import lens_scores, lens_tables, top_tokens
+from .probes.pca import pca_table
+from .probes.umap_projection import umap_table
+from .tasks import language
+
+Tables = dict[str, pd.DataFrame]
+Progress = Callable[[int, int], None]
+TOP_TOKENS = 5
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Choices that all analyses share."""
+
+    draws: int = 1000  # bootstrap samples
+    seed: int = 0
+    pivot: str = "en"  # the language that others are compared with
+    positions: tuple[str, ...] = POSITIONS
+    layers: tuple[int, ...] | None = None  # None: all for curves, a spread of `panels` for projections
+    panels: int = 5
+    limit: int | None = None  # ids per language
+    lens_limit: int | None = None  # ids per language for the lens, which is the costly one
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Caches of one experiment, by condition, and the rows in which all languages speak of the same ids."""
+
+    caches: Mapping[str, Cache]
+    settings: Settings = field(default_factory=Settings)
+
+    def __post_init__(self) -> None:
+        if "base" not in self.caches:
+            raise UsageError(f"No cache stands for the condition 'base' among {', '.join(self.caches)}.")
+        together(self.caches.values())
+
+    @property
+    def base(self) -> Cache:
+        return self.caches["base"]
+
+    @cached_property
+    def examples(self) -> pd.DataFrame:
+        return self.base.examples()
+
+    @cached_property
+    def languages(self) -> list[str]:
+        return list(dict.fromkeys(self.examples["language"]))
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Ids that every language has, in the order of the first one."""
+        by_language = [set(group["id"]) for _, group in self.examples.groupby("language")]
+        common = set.intersection(*by_language)
+        ids = [i for i in self.examples.loc[self.examples["language"] == self.languages[0], "id"] if i in common]
+        if not ids:
+            raise DataError(f"{self.base.path}: no id is in every language, so nothing is parallel.")
+        return ids[: self.settings.limit]
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """Row of the cache for each [language, id]."""
+        row_of = {key: row for row, key in enumerate(zip(self.examples["language"], self.examples["id"], strict=True))}
+        return np.array([[row_of[code, i] for i in self.ids] for code in self.languages])
+
+    @cached_property
+    def trained(self) -> list[str]:
+        """Languages in any adapter's training pairs."""
+        return sorted({code for cache in self.caches.values() for code in cache.attributes["trained_languages"]})
+
+    def states(self, position: str, layer: int) -> dict[str, Float[np.ndarray, "language id d_model"]]:
+        return {name: cache.states(position, layer)[self.rows] for name, cache in self.caches.items()}
+
+    def layers(self, spread: int | None = None) -> list[int]:
+        """The chosen layers, or all, or `spread` of them from first to last."""
+        n = self.base.n_layers
+        if self.settings.layers is not None:
+            for layer in self.settings.layers:
+                if not 0 <= layer <= n:
+                    raise UsageError(f"Layer {layer} was asked for; {self.base.path} has layers 0 to {n}.")
+            return list(self.settings.layers)
+        if spread is None or spread > n:
+            return list(range(n + 1))
+        return sorted({round(x) for x in np.linspace(1, n, spread)})
+
+
+def accuracy(conditions: Conditions, on_progress: Progress) -> Tables:
+    """Accuracy, AUC and predicted labels by language; paired differences; means over groups of languages."""
+    answers = [_answers(name, cache, conditions) for name, cache in conditions.caches.items()]
+    base, others = answers[0], answers[1:]
+    draws, seed, trained = conditions.settings.draws, conditions.settings.seed, conditions.trained
+    tables = {
+        "accuracy": accuracy_table(answers, trained, draws=draws, seed=seed),
+        "predicted_share": predicted_share_table(answers),
+    }
+    if others:
+        tables["accuracy_delta"] = accuracy_delta_table(base, others, trained, draws=draws, seed=seed)
+        tables["accuracy_groups"] = accuracy_group_table(base, others, trained, draws=draws, seed=seed)
+    on_progress(1, 1)
+    return tables
+
+
+def _answers(name: str, cache: Cache, conditions: Conditions) -> Answers:
+    rows = conditions.rows.ravel()
+    examples = conditions.examples.iloc[rows]
+    labels = cache.labels
+    return Answers(
+        condition=name,
+        labels=labels,
+        language=examples["language"].to_numpy(dtype=str),
+        id=examples["id"].to_numpy(dtype=str),
+        truth=np.array([labels.index(label) for label in examples["label"]]),
+        logprob=cache.logprob()[rows],
+    )
+
+
+def logit_lens(conditions: Conditions, on_progress: Progress) -> Tables:
+    """Lens probability of English and of the language's own answer words, entropy, likeliest tokens, by layer.
+
+    Reads the final norm and the unembedding from the model's files; the model itself is not opened.
+    """
+    name = conditions.base.attributes["model"]
+    _check_same_model(name, conditions.base)
+    unembed = open_unembedding(name)
+    tokenizer = open_tokenizer(name)
+    words = _word_sets(conditions, vocabulary_texts(tokenizer))
+    quantities = ("english_mass", "target_mass", "entropy_bits")
+    chosen = conditions.rows[:, : conditions.settings.lens_limit]
+    layers = conditions.layers()
+    values, deltas, likeliest = [], [], []
+    for n, layer in enumerate(layers):
+        scores = {}
+        for condition, cache in conditions.caches.items():
+            states = torch.from_numpy(cache.states("last", layer)[chosen]).to(unembed.weight.dtype)
+            by_language = [lens_scores(states[i], unembed, words[code]) for i, code in enumerate(conditions.languages)]
+            scores[condition] = np.stack([np.column_stack([s.mass, s.entropy_bits]) for s in by_language])
+            for code, s in zip(conditions.languages, by_language, strict=True):
+                tokens, probabilities = top_tokens(s.mean_probability, TOP_TOKENS)
+                likeliest += [
+                    {
+                        "language": code,
+                        "condition": condition,
+                        "layer": layer,
+                        "rank": rank + 1,
+                        "token": tokenizer.decode([int(token)]),
+                        "mean_probability": float(p),
+                    }
+                    for rank, (token, p) in enumerate(zip(tokens, probabilities, strict=True))
+                ]
+        value, delta = lens_tables(
+            scores, quantities, conditions.languages, layer, conditions.settings.draws, conditions.settings.seed
+        )
+        values.append(_without_english_target(value))
+        deltas.append(_without_english_target(delta))
+        on_progress(n + 1, len(layers))
+    return {
+        "logit_lens": pd.concat(values, ignore_index=True),
+        "logit_lens_delta": pd.concat(deltas, ignore_index=True),
+        "logit_lens_tokens": pd.DataFrame(likeliest),
+    }
+
+
+def _check_same_model(name: str, cache: Cache) -> None:
+    if fingerprints(resolve(name))["model_sha256"] != cache.attributes["model_sha256"]:
+        raise DataError(f"{cache.path} was made with another version of {name!r} than is here now (model_sha256 differs).")
+
+
+def _word_sets(conditions: Conditions, vocabulary: Mapping[str, Sequence[int]]) -> dict[str, list[torch.Tensor]]:
+    """Per language, the tokens that begin an English answer word and those that begin one of its own."""
+    own = conditions.base.label_words
+    english = conditions.base.labels
+    sets = {}
+    for code in conditions.languages:
+        words = {"english": english} if code == "en" else {"english": english, "target": list(own[code].values())}
+        found = word_tokens(vocabulary, words)
+        sets[code] = [torch.tensor(found.get(key, ()), dtype=torch.long) for key in ("english", "target")]
+    return sets
+
+
+def _without_english_target(table: pd.DataFrame) -> pd.DataFrame:
+    """English has no answer words but the English ones."""
+    return table[~((table["language"] == "en") & (table["quantity"] == "target_mass"))]
+
+
+def pca(conditions: Conditions, on_progress: Progress) -> Tables:
+    """Two principal components of each chosen layer, in one basis for all conditions."""
+
+    def fit(states: dict[str, np.ndarray], layer: int, position: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        return pca_table(states, conditions.languages, conditions.ids, layer, position)
+
+    points, variance = _project(conditions, fit, on_progress)
+    return {"pca": points, "pca_variance": variance}
+
+
+def umap(conditions: Conditions, on_progress: Progress) -> Tables:
+    """UMAP of each chosen layer, one embedding for all conditions, with trustworthiness and silhouette."""
+
+    def fit(states: dict[str, np.ndarray], layer: int, position: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        return umap_table(states, conditions.languages, conditions.ids, layer, position, conditions.settings.seed)
+
+    points, quality = _project(conditions, fit, on_progress)
+    return {"umap": points, "umap_quality": quality}
+
+
+def _project(
+    conditions: Conditions,
+    fit: Callable[[dict[str, np.ndarray], int, str], tuple[pd.DataFrame, pd.DataFrame]],
+    on_progress: Progress,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Mean-pooled states of a spread of layers, as in arXiv 2405.13816."""
+    layers = conditions.layers(conditions.settings.panels)
+    results = []
+    for n, layer in enumerate(layers):
+        results.append(fit(conditions.states("mean", layer), layer, "mean"))
+        on_progress(n + 1, len(layers))
+    points, quality = zip(*results, strict=True)
+    return pd.concat(points, ignore_index=True), pd.concat(quality, ignore_index=True)
+
+
+def alignment(conditions: Conditions, on_progress: Progress) -> Tables:
+    """PC1 correlation and translation retrieval with the pivot language, by layer and position."""
+    s = conditions.settings
+    if s.pivot not in conditions.languages:
+        raise UsageError(
+            f"Pivot {s.pivot!r} ({language(s.pivot).name}) is not in the cache: {' '.join(conditions.languages)}."
+        )
+    todo = [(position, layer) for position in s.positions for layer in conditions.layers()]
+    values, deltas = [], []
+    for n, (position, layer) in enumerate(todo):
+        value, delta = alignment_tables(
+            conditions.states(position, layer), conditions.languages, layer, position, s.pivot, s.draws, s.seed
+        )
+        values.append(value)
+        deltas.append(delta)
+        on_progress(n + 1, len(todo))
+    return {"alignment": pd.concat(values, ignore_index=True), "alignment_delta": pd.concat(deltas, ignore_index=True)}
+
+
+ANALYSES: dict[str, Callable[[Conditions, Progress], Tables]] = {
+    "accuracy": accuracy,
+    "logit-lens": logit_lens,
+    "pca": pca,
+    "umap": umap,
+    "alignment": alignment,
+}

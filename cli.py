@@ -1,0 +1,449 @@
+"""The command line: parses, calls one function, prints."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .errors import BabelscopeError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+app = typer.Typer(
+    help="What happens inside a language model when it is aligned across languages?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+models_app = typer.Typer(help="Models: list, import, check.", no_args_is_help=True)
+tasks_app = typer.Typer(help="Tasks: list, show, check.", no_args_is_help=True)
+study_app = typer.Typer(help="Studies: train, cache, probe and plot from one file.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+app.add_typer(tasks_app, name="tasks")
+app.add_typer(study_app, name="study")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+ModelOption = Annotated[str, typer.Option("--model", "-m", help="Hub id, local folder, or packaged name.")]
+AdapterOption = Annotated[Path | None, typer.Option("--adapter", help="Folder of a PEFT adapter.")]
+TaskOption = Annotated[str, typer.Option("--task", "-t", help="Task, see `babelscope tasks list`.")]
+DataOption = Annotated[Path | None, typer.Option("--data", help="Folder with the paper's files, instead of our text.")]
+LanguagesOption = Annotated[str, typer.Option("--languages", "-l", help="`all`, or codes: zh,de,sw.")]
+ShotsOption = Annotated[int, typer.Option("--shots", help="Demonstrations before each question.")]
+LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Examples per language.")]
+DtypeOption = Annotated[str, typer.Option("--dtype", help="`auto`, `float32` or `bfloat16`.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="`auto`, `cpu`, `cuda`, `cuda:1`, ...")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Everything random follows from it.")]
+OutOption = Annotated[Path, typer.Option("--out", "-o", help="Where the result goes.")]
+CachesArgument = Annotated[list[Path], typer.Argument(help="Caches: the base first, then aligned ones.")]
+
+debugging = False
+
+
+@app.callback()
+def options(debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False) -> None:
+    global debugging
+    debugging = debug
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends with one message and exit code 1 or 2, without a traceback."""
+    try:
+        app()
+    except BabelscopeError as error:
+        if debugging:
+            raise
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+    except KeyboardInterrupt:
+        print("Interrupted. What was complete is kept; run the same command again to go on.", file=sys.stderr)
+        sys.exit(130)
+
+
+@models_app.command("list")
+def models_list(as_json: JsonOption = False) -> None:
+    """Packaged models and known families. Example: `babelscope models list`"""
+    from .models import FAMILIES, PACKAGED, home
+
+    packaged = [
+        {"model": name, "imported": (home() / "models" / name / "config.json").is_file(), "terms": package.terms}
+        for name, package in PACKAGED.items()
+    ]
+    _show(packaged, as_json, extra={"families": list(FAMILIES)})
+
+
+@models_app.command("import")
+def models_import(
+    name: Annotated[str, typer.Argument(help="A packaged model, see `babelscope models list`.")],
+    accept_terms: Annotated[bool, typer.Option("--accept-terms", help="Do not ask about the model's terms.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn a packaged model into a safetensors folder, once. Example: `babelscope models import gemma-3-270m`"""
+    from .models import import_packaged
+
+    def accept(terms: str) -> None:
+        print(terms, file=sys.stderr)
+        if not accept_terms and not typer.confirm("Do you accept these terms?", err=True):
+            raise UsageError("The terms were not accepted; nothing was imported.")
+
+    _show([{"model": name, "folder": str(import_packaged(name, accept))}], as_json)
+
+
+@models_app.command("doctor")
+def models_doctor(
+    name: Annotated[str, typer.Argument(help="Hub id, local folder, or packaged name.")],
+    adapter: AdapterOption = None,
+    task: TaskOption = "sentiment",
+    dtype: DtypeOption = "float32",
+    as_json: JsonOption = False,
+) -> None:
+    """Check that states and scores of a model can be trusted. Example: `babelscope models doctor gemma-3-270m`"""
+    from .activations.doctor import examine
+    from .models import open_model
+    from .tasks import load_task
+
+    findings = examine(open_model(name, adapter, dtype=dtype), load_task(task))
+    _show([asdict(finding) for finding in findings], as_json)
+    if not all(finding.passed for finding in findings):
+        sys.exit(1)
+
+
+@tasks_app.command("list")
+def tasks_list(as_json: JsonOption = False) -> None:
+    """Built-in tasks. Example: `babelscope tasks list`"""
+    from .tasks import BUILT_IN, load_task
+
+    rows = []
+    for name in BUILT_IN:
+        task = load_task(name)
+        first = task.languages[0]
+        rows.append(
+            {
+                "task": name,
+                "labels": ", ".join(task.labels),
+                "languages": len(task.languages),
+                "examples": len(task.examples[first]),
+                "training_questions": len(task.questions[first]),
+                "demonstrations": len(task.wordings[first].demonstrations),
+            }
+        )
+    _show(rows, as_json)
+
+
+@tasks_app.command("show")
+def tasks_show(
+    task: Annotated[str, typer.Argument(help="Task, see `babelscope tasks list`.")],
+    languages: LanguagesOption = "en",
+    shots: ShotsOption = 2,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Prompts per language.")] = 1,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print prompts as a model reads them. Example: `babelscope tasks show sentiment --languages zh,sw`"""
+    from .tasks import few_shot_prompts, load_task, select_languages
+
+    loaded = load_task(task, data)
+    prompts = [
+        {"language": code, "id": prompt.example.id, "label": prompt.example.label, "prompt": prompt.full}
+        for code in select_languages(languages, loaded.languages, f"task {task!r}")
+        for prompt in few_shot_prompts(loaded, code, shots, limit)
+    ]
+    if as_json:
+        _show(prompts, True)
+    else:
+        print("\n\n".join(f"--- {p['language']} {p['id']} ({p['label']})\n{p['prompt']}" for p in prompts))
+
+
+@tasks_app.command("check")
+def tasks_check(
+    file: Annotated[Path | None, typer.Argument(help="Folder with the paper's files; without it, our text.")] = None,
+    task: TaskOption = "sentiment",
+    as_json: JsonOption = False,
+) -> None:
+    """Check a task's text: ids, scripts, languages, labels. Example: `babelscope tasks check`"""
+    from .tasks import load_task
+    from .tasks.check import check_task
+
+    report = check_task(load_task(task, file))
+    rows = [
+        {"language": code, "examples": n, "training_questions": m, "identified": f"{report.identified[code]:.0%}"}
+        for code, (n, m) in report.counts.items()
+    ]
+    _show(rows, as_json, extra={"findings": list(report.findings)})
+    if report.findings:
+        sys.exit(1)
+
+
+@app.command()
+def train(
+    model: ModelOption,
+    pairs: Annotated[str, typer.Option("--pairs", help="Directions: zh-en,de-en.")],
+    out: OutOption,
+    task: TaskOption = "sentiment",
+    number: Annotated[int, typer.Option("--number", min=2, help="Question pairs per direction.")] = 150,
+    preset: Annotated[str, typer.Option("--preset", help="`laptop` or `paper`.")] = "laptop",
+    data: DataOption = None,
+    dtype: DtypeOption = "auto",
+    device: DeviceOption = "auto",
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """LoRA on question translations. Example: `babelscope train -m gemma-3-270m --pairs zh-en,de-en --out adapter`"""
+    from .models import open_model
+    from .settings import AdapterSettings, recipe_of
+    from .tasks import load_task, parse_direction, question_pairs
+    from .training import train as train_adapter
+
+    directions = [parse_direction(text) for text in pairs.split(",")]
+    recipe = recipe_of(AdapterSettings(pairs=pairs.split(","), number=number, preset=preset))
+    chosen = question_pairs(load_task(task, data), directions, number, seed)
+    with _progress("train") as report:
+        curve = train_adapter(
+            open_model(model, dtype=dtype, device=device),
+            chosen,
+            recipe,
+            out,
+            seed=seed,
+            on_progress=lambda progress, total: report(progress.step, total),
+        )
+    validated = [progress for progress in curve if progress.val_loss is not None]
+    _show(
+        [
+            {
+                "adapter": str(out),
+                "pairs": len(chosen),
+                "steps": curve[-1].step,
+                "val_loss_before": validated[0].val_loss,
+                "val_loss_after": validated[-1].val_loss,
+            }
+        ],
+        as_json,
+    )
+
+
+@app.command()
+def cache(
+    model: ModelOption,
+    out: OutOption,
+    adapter: AdapterOption = None,
+    task: TaskOption = "sentiment",
+    languages: LanguagesOption = "all",
+    shots: ShotsOption = 2,
+    limit: LimitOption = None,
+    data: DataOption = None,
+    dtype: DtypeOption = "auto",
+    device: DeviceOption = "auto",
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Store states and label scores of every prompt. Example: `babelscope cache -m gemma-3-270m --out base.h5`"""
+    from .activations.cache import Request, write_cache
+    from .models import open_model
+    from .tasks import load_task, select_languages
+
+    loaded = load_task(task, data)
+    codes = tuple(select_languages(languages, loaded.languages, f"task {task!r}"))
+    stored = "float32" if dtype == "float32" else "bfloat16"
+    request = Request(loaded, codes, shots, limit, stored, seed)
+    request.prompts()  # bad settings are named before the model is opened
+    with _progress("cache") as report:
+        written = write_cache(open_model(model, adapter, dtype=dtype, device=device), request, out, report)
+    _show([{"cache": str(out), "written": written, "bytes": out.stat().st_size}], as_json)
+
+
+@app.command("eval")
+def evaluate(
+    caches: CachesArgument, limit: LimitOption = None, seed: SeedOption = 0, as_json: JsonOption = False
+) -> None:
+    """Accuracy and AUC from caches, with paired tests. Example: `babelscope eval base.h5 aligned.h5`"""
+    from .analyses import ANALYSES
+    from .results import verdict
+
+    with _conditions(caches, limit=limit, seed=seed) as conditions:
+        tables = ANALYSES["accuracy"](conditions, lambda done, total: None)
+    table = tables.get("accuracy_delta", tables["accuracy"])
+    _show(table, as_json, extra={"verdict": verdict(tables)})
+
+
+@app.command()
+def probe(
+    name: Annotated[str, typer.Argument(help="accuracy, logit-lens, pca, umap or alignment.")],
+    caches: CachesArgument,
+    out: OutOption,
+    layers: Annotated[str | None, typer.Option("--layers", help="Layers: 0,6,12. Default: all, or a spread.")] = None,
+    pivot: Annotated[str, typer.Option("--pivot", help="Language that others are compared with.")] = "en",
+    limit: LimitOption = None,
+    draws: Annotated[int, typer.Option("--draws", min=100, help="Bootstrap samples.")] = 1000,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Analyse caches; write tables and figures. Example: `babelscope probe pca base.h5 aligned.h5 --out results`"""
+    from .analyses import ANALYSES
+    from .results import draw_figures, write_tables
+
+    if name not in ANALYSES:
+        raise UsageError(f"Unknown probe {name!r}. Known: {', '.join(ANALYSES)}.")
+    chosen = _layer_numbers(layers)
+    with (
+        _conditions(caches, limit=limit, seed=seed, draws=draws, pivot=pivot, layers=chosen) as conditions,
+        _progress(name) as report,
+    ):
+        tables = ANALYSES[name](conditions, report)
+    paths = [*write_tables(tables, out / "tables"), *draw_figures(tables, out / "figures")]
+    _show([{"file": str(path)} for path in paths], as_json)
+
+
+@app.command()
+def plot(
+    tables: Annotated[Path, typer.Argument(help="Folder with CSV tables of `probe` or of a study.")],
+    out: OutOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw every figure that the tables in a folder allow. Example: `babelscope plot runs/demo/tables --out figures`"""
+    from .results import draw_figures, read_tables
+
+    _show([{"file": str(path)} for path in draw_figures(read_tables(tables), out)], as_json)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="A study's folder, or the --out of `probe`.")], as_json: JsonOption = False
+) -> None:
+    """Gather tables and figures in report.html. Example: `babelscope report runs/demo`"""
+    from .results import write_report
+
+    _show([{"file": str(write_report(folder))}], as_json)
+
+
+@study_app.command("run")
+def study_run(
+    file: Annotated[Path, typer.Argument(help="Study file (YAML).")],
+    out: OutOption,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value, such as limit=20.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what would run, and run nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a study, or go on with it. Example: `babelscope study run studies/demo.yaml --out runs/demo`"""
+    from .settings import load_study
+    from .study import Study, plan_study, run_study
+
+    study = Study(load_study(file, overrides or []), out)
+    if plan:
+        _show([asdict(stage) for stage in plan_study(study)], as_json)
+        return
+    with _events() as on_event:
+        ran = run_study(study, on_event)
+    from .results import read_tables, verdict
+
+    verdicts = verdict(read_tables(out / "tables"))
+    _show([{"report": str(out / "report.html"), "stages_run": len(ran)}], as_json, extra={"verdict": verdicts})
+
+
+def _layer_numbers(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--layers {text!r} is not a list of numbers such as 0,6,12.") from None
+
+
+@contextmanager
+def _conditions(paths: list[Path], **settings: Any) -> Iterator[Any]:
+    """Open caches as conditions: the first is the base, others are called by their file names."""
+    from contextlib import ExitStack
+
+    from .activations.store import Cache
+    from .analyses import Conditions, Settings
+
+    names = ["base", *(path.stem for path in paths[1:])]
+    if len(set(names)) < len(names):
+        raise UsageError(f"Conditions are named by their files, and two are alike: {', '.join(names)}. Rename one.")
+    with ExitStack() as stack:
+        caches = {name: stack.enter_context(Cache(path)) for name, path in zip(names, paths, strict=True)}
+        yield Conditions(caches, Settings(**settings))
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal; when piped, a plain line at every tenth."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    if not sys.stderr.isatty():
+        yield _plain_progress(what)
+        return
+    from rich.console import Console
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _plain_progress(what: str) -> Callable[[int, int], None]:
+    shown = -1
+
+    def report(done: int, total: int) -> None:
+        nonlocal shown
+        if done * 10 // max(total, 1) > shown:
+            shown = done * 10 // max(total, 1)
+            print(f"{what}: {done}/{total}", file=sys.stderr, flush=True)
+
+    return report
+
+
+@contextmanager
+def _events() -> Iterator[Callable[[Any], None]]:
+    """Print a study's events, with one progress display per stage."""
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+        report: Callable[[int, int], None] = lambda done, total: None  # noqa: E731
+
+        def on_event(event: Any) -> None:
+            nonlocal report
+            if event.state == "started":
+                report = stack.enter_context(_progress(event.stage))
+            elif event.state == "progress":
+                report(event.done, event.total)
+            else:
+                stack.close()
+                took = f" in {event.seconds:.0f} s" if event.state == "finished" else ": complete already"
+                print(f"{event.stage}{took}", file=sys.stderr, flush=True)
+
+        yield on_event
+
+
+def _show(rows: "list[dict[str, Any]] | pd.DataFrame", as_json: bool, extra: dict[str, Any] | None = None) -> None:
+    """Print rows as a table, or everything as one JSON object."""
+    records = rows if isinstance(rows, list) else rows.to_dict("records")
+    if as_json:
+        print(json.dumps({"rows": _json_safe(records), **(extra or {})}, ensure_ascii=False, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for column in records[0] if records else ():
+        table.add_column(str(column), overflow="fold")
+    for record in records:
+        table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in record.values()))
+    # Piped output is for grep and awk: wide enough never to fold a row.
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    for name, lines in (extra or {}).items():
+        print(f"{name}:" if lines else f"{name}: none", *lines, sep="\n  ")
+
+
+def _json_safe(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """JSON has no NaN: an undefined number is null."""
+    return [{k: None if isinstance(v, float) and v != v else v for k, v in row.items()} for row in records]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""Errors that a user can mend: each message says what, where, what was expected and the remedy."""
+
+
+class BabelscopeError(Exception):
+    """Base of every error that babelscope raises on purpose. The CLI prints it without a traceback."""
+
+
+class UsageError(BabelscopeError):
+    """A setting, option or study file asks for something impossible (CLI exit code 2)."""
+
+
+class DataError(BabelscopeError):
+    """Text, tables or arrays that were given are malformed or do not belong together."""
+
+
+class ModelError(BabelscopeError):
+    """A model, tokenizer or adapter cannot be opened, or does not fit its partner."""
+
+
+class CacheError(BabelscopeError):
+    """A cache of activations is missing, unfinished, damaged or made from other inputs."""
+
+
+class TrainingError(BabelscopeError):
+    """Training cannot go on; what was good until then has been kept."""
+
+
+class StudyError(BabelscopeError):
+    """A study's folder is in use, or holds results of other settings."""

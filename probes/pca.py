@@ -1,0 +1,77 @@
+"""PCA of one layer's states with ONE basis for all conditions, so that their points can be compared."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from sklearn.decomposition import PCA
+
+from ..errors import DataError
+from .paired_tables import check_parallel
+
+
+def pca_table(
+    states_by_condition: Mapping[str, Float[np.ndarray, "language id d_model"]],
+    languages: Sequence[str],
+    ids: Sequence[str],
+    layer: int,
+    position: str,
+    n_components: int = 2,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores of every state on the first principal components of all conditions' states together: (points, variance).
+
+    points: language, id, condition, layer, position, pc1, pc2 (... up to `n_components`), in the states' own unit.
+    variance: layer, position, component (1, 2, ...), explained_variance_ratio [0, 1].
+    The sign of a component is fixed: its loading of largest size is positive. States that do not vary at all (layer 0
+    at the last prompt token) give scores and ratios of 0.
+
+    Raises:
+        DataError: malformed or unlike states, or more components than rows or dimensions.
+    """
+    rows, labels = stack_conditions(states_by_condition, languages, ids)
+    labels["layer"], labels["position"] = layer, position
+    if not 1 <= n_components <= min(rows.shape):
+        raise DataError(
+            f"{n_components} components of {rows.shape[0]} rows in {rows.shape[1]} dimensions: too many or few"
+        )
+    if (rows == rows[0]).all():
+        scores, ratio = np.zeros((len(rows), n_components)), np.zeros(n_components)
+    else:
+        # Exact and quick for a few components, where "auto" would take the randomised solver; it cannot give all.
+        solver = "arpack" if n_components < min(rows.shape) else "full"
+        model = PCA(n_components, svd_solver=solver, random_state=0).fit(rows)
+        largest = np.take_along_axis(model.components_, np.abs(model.components_).argmax(axis=1)[:, None], axis=1)[:, 0]
+        scores, ratio = model.transform(rows) * np.sign(largest), model.explained_variance_ratio_
+    points = pd.concat([labels, pd.DataFrame(scores, columns=[f"pc{c + 1}" for c in range(n_components)])], axis=1)
+    variance = pd.DataFrame(
+        {
+            "layer": layer,
+            "position": position,
+            "component": np.arange(1, n_components + 1),
+            "explained_variance_ratio": ratio,
+        }
+    )
+    return points, variance
+
+
+def stack_conditions(
+    states_by_condition: Mapping[str, Float[np.ndarray, "language id d_model"]],
+    languages: Sequence[str],
+    ids: Sequence[str],
+) -> tuple[Float[np.ndarray, "row d_model"], pd.DataFrame]:
+    """All conditions' states as float64 rows, and the rows' labels: language, id, condition.
+
+    Raises:
+        DataError: malformed or unlike states, or `ids` are not one per state.
+    """
+    _, n_ids, _ = check_parallel(states_by_condition, languages, "states")
+    if len(ids) != n_ids:
+        raise DataError(f"{len(ids)} ids were given for states of {n_ids} ids: expected one each")
+    rows = np.concatenate([s.reshape(-1, s.shape[-1]) for s in states_by_condition.values()]).astype(np.float64)
+    per_condition = [(language, id_) for language in languages for id_ in ids]
+    labels = pd.DataFrame(
+        [(language, id_, condition) for condition in states_by_condition for language, id_ in per_condition],
+        columns=["language", "id", "condition"],
+    )
+    return rows, labels

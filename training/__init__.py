@@ -1,0 +1,6 @@
+"""Training: question-translation pairs -> masked batches -> LoRA adapter."""
+
+from .loop import Progress, train, training_inputs
+from .recipe import PRESETS, Recipe
+
+__all__ = ["PRESETS", "Progress", "Recipe", "train", "training_inputs"]

@@ -1,0 +1,247 @@
+"""How often each language is answered rightly before and after, and by how much that differs."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from ..errors import DataError
+from .style import BASE, GAIN, LOSS, NEUTRAL, ONE_COLUMN, TWO_COLUMNS, Tone, condition_tones, figure_style
+from .tables import SIGNIFICANT, conditions_in, require, rows_where
+
+# What a quantity's columns are called: in the table of differences and in that of conditions.
+_DELTA_COLUMNS = {
+    "accuracy": ("base", "aligned", "delta", "ci_low", "ci_high", "p_holm"),
+    "auc": ("auc_base", "auc_aligned", "auc_delta", "auc_ci_low", "auc_ci_high", "auc_p_holm"),
+}
+_VALUE_COLUMNS = {"accuracy": ("accuracy", "ci_low", "ci_high"), "auc": ("auc", "auc_ci_low", "auc_ci_high")}
+_NAMES = {"accuracy": "accuracy", "auc": "AUC"}
+_ROW = 0.175  # inches per language and condition: two lines of type do not touch
+
+
+def plot_accuracy(
+    axes: tuple[Axes, Axes],
+    delta_table: pd.DataFrame,
+    accuracy_table: pd.DataFrame | None = None,
+    quantity: str = "accuracy",
+    chance: float = 0.5,
+) -> tuple[Axes, Axes]:
+    """Draw base and aligned accuracy of each language as a dumbbell, and the difference with its 95% interval beside it.
+
+    Left axes: share of right answers (or AUC) in [0, 1], one line per language and further condition, sorted by base; a
+    line at `chance`; with `accuracy_table`, the 95% interval of either end as a pale bar. Right axes: aligned - base with
+    interval; filled where Holm p < 0.05. Gains are blue, losses vermilion. Languages of a training pair are bold with a
+    dagger. An undefined value (NaN) is written as such.
+
+    Args:
+        axes: Left and right, of the same height.
+        delta_table: `accuracy_delta_table`: language, trained, condition, and base, aligned, delta, ci_low, ci_high,
+            p_holm, or the same with the prefix auc_ for `quantity="auc"`.
+        accuracy_table: `accuracy_table`: language, condition, and accuracy, ci_low, ci_high, or auc, auc_ci_low,
+            auc_ci_high.
+        quantity: `accuracy` or `auc`.
+        chance: Where guessing leads: 1 / labels for accuracy, 0.5 for AUC.
+
+    Raises:
+        DataError: an empty table, missing columns or an unknown quantity.
+    """
+    rows = _delta_rows(delta_table, quantity)
+    left, right = axes
+    for row in rows.itertuples():
+        _dumbbell(left, row)
+        _difference(right, row)
+    if accuracy_table is not None:
+        _draw_intervals_of_ends(left, rows, accuracy_table, quantity)
+    left.axvline(chance, color=NEUTRAL, linewidth=0.8, linestyle=":", zorder=0.5, gid="chance")
+    right.axvline(0, color=NEUTRAL, linewidth=0.8, zorder=0.5, gid="zero")
+    _label_languages(left, rows)
+    right.set_yticks(left.get_yticks(), [])
+    right.set_ylim(left.get_ylim())
+    left.set_xlabel(_NAMES[quantity])
+    right.set_xlabel(f"difference in {_NAMES[quantity]} (95% interval)")
+    for ax in axes:
+        ax.grid(axis="x")
+        ax.tick_params(axis="y", length=0)
+        ax.spines["left"].set_visible(False)
+    return axes
+
+
+def accuracy_figure(
+    delta_table: pd.DataFrame,
+    accuracy_table: pd.DataFrame | None = None,
+    quantity: str = "accuracy",
+    chance: float = 0.5,
+) -> Figure:
+    """`plot_accuracy` on a figure of its own, two columns wide, with its legend below. Same arguments and errors."""
+    rows = _delta_rows(delta_table, quantity)
+    conditions = [str(name) for name in pd.unique(rows["condition"])]
+    with figure_style():
+        figure = Figure(figsize=(TWO_COLUMNS, _ROW * len(rows) + 1.1), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+        plot_accuracy((left, right), delta_table, accuracy_table, quantity, chance)
+        handles = _legend(conditions, with_intervals=accuracy_table is not None, trained=bool(rows["trained"].any()))
+        figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    return figure
+
+
+def plot_predicted_share(ax: Axes, share_table: pd.DataFrame, label: str | None = None) -> Axes:
+    """Draw how often each language is answered with one label, per condition, with the label's true share.
+
+    x: share of answers in [0, 1] with its 95% interval; a grey tick marks how often the label is right. A language far
+    from its tick is answered with one label whatever is asked.
+
+    Args:
+        ax: Where to draw.
+        share_table: `predicted_share_table`: language, condition, label, share, ci_low, ci_high, true_share.
+        label: Which label; the table's first by default (with two labels, the other one mirrors it).
+
+    Raises:
+        DataError: an empty table, missing columns or an unknown label.
+    """
+    require(share_table, _SHARE_COLUMNS, "predicted_share table")
+    label = str(share_table["label"].iloc[0]) if label is None else label
+    rows = rows_where(share_table, "label", label, "predicted_share table")
+    conditions = conditions_in(rows)
+    first = rows[rows["condition"] == conditions[0]].sort_values("share")
+    place = {language: i for i, language in enumerate(first["language"])}
+    missing = set(rows["language"]) - set(place)
+    if missing:
+        raise DataError(f"predicted_share table: {sorted(missing)[0]!r} has no rows of condition {conditions[0]!r}")
+    steps = _offsets(len(conditions))
+    for (name, tone), step in zip(condition_tones(conditions).items(), steps, strict=True):
+        own = rows[rows["condition"] == name]
+        y = own["language"].map(place).to_numpy(dtype=float) + step
+        ax.hlines(y, own["ci_low"], own["ci_high"], color=tone.color, linewidth=1.0, label="_interval")
+        ax.plot(own["share"], y, label=name, **_marker(tone))
+    true = rows.drop_duplicates("language")
+    at = true["language"].map(place).to_numpy(dtype=float)
+    ax.vlines(true["true_share"], at - 0.42, at + 0.42, color=NEUTRAL, linewidth=1.6, alpha=0.55, label="true share")
+    ax.set_yticks(range(len(place)), list(place))
+    ax.set_ylim(-0.7, len(place) - 0.3)
+    ax.set_xlim(-0.02, 1.02)
+    ax.set_xlabel(f"share of answers “{label}” (95% interval)")
+    ax.grid(axis="x")
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    return ax
+
+
+def predicted_share_figure(share_table: pd.DataFrame) -> Figure:
+    """`plot_predicted_share` for each label on a figure of its own; of two labels the first, as the other mirrors it."""
+    require(share_table, _SHARE_COLUMNS, "predicted_share table")
+    labels = [str(label) for label in pd.unique(share_table["label"])]
+    shown = labels[:1] if len(labels) == 2 else labels
+    n_rows = share_table["language"].nunique()
+    with figure_style():
+        width = ONE_COLUMN if len(shown) == 1 else TWO_COLUMNS
+        figure = Figure(figsize=(width, 0.155 * n_rows + 1.0), layout="constrained")
+        axes = figure.subplots(1, len(shown), squeeze=False)[0]
+        for ax, label in zip(axes, shown, strict=True):
+            plot_predicted_share(ax, share_table, label)
+        handles, names = axes[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+    return figure
+
+
+_SHARE_COLUMNS = ("language", "condition", "label", "share", "ci_low", "ci_high", "true_share")
+
+
+def _delta_rows(table: pd.DataFrame, quantity: str) -> pd.DataFrame:
+    """The table in the order of drawing, under the columns' plain names, with the height `y` and `tone` of each row."""
+    if quantity not in _DELTA_COLUMNS:
+        raise DataError(f"quantity {quantity!r}: expected one of {', '.join(_DELTA_COLUMNS)}")
+    columns = _DELTA_COLUMNS[quantity]
+    require(table, ("language", "trained", *columns, "condition"), "accuracy_delta table")
+    plain = _DELTA_COLUMNS["accuracy"]
+    rows = table[["language", "trained", "condition"]].assign(
+        **{to: table[column].astype(float) for to, column in zip(plain, columns, strict=True)}
+    )
+    conditions = [str(name) for name in pd.unique(rows["condition"])]
+    languages = rows.drop_duplicates("language").sort_values("base", na_position="first")["language"]
+    place = {language: i for i, language in enumerate(languages)}
+    steps = dict(zip(conditions, _offsets(len(conditions)), strict=True))
+    tones = condition_tones(conditions)
+    return rows.assign(
+        y=[place[language] + steps[c] for language, c in zip(rows["language"], rows["condition"], strict=True)],
+        tone=[tones[c] for c in rows["condition"]],
+    )
+
+
+def _offsets(n: int) -> list[float]:
+    """Heights of n conditions within a language's row of height 1, first on top."""
+    return [0.0] if n == 1 else [float(step) for step in np.linspace(0.24, -0.24, n)]
+
+
+def _marker(tone: Tone) -> dict[str, object]:
+    """Keywords of a condition's points: base hollow, others filled."""
+    face = "white" if tone is BASE else tone.color
+    return {
+        "linestyle": "none", "marker": "o", "markersize": 4.2, "color": tone.color,
+        "markerfacecolor": face, "markeredgewidth": 1.1, "zorder": 4,
+    }  # fmt: skip
+
+
+def _sign_color(delta: float) -> str:
+    return GAIN if delta > 0 else LOSS if delta < 0 else NEUTRAL
+
+
+def _dumbbell(ax: Axes, row) -> None:
+    ax.plot([row.base, row.aligned], [row.y, row.y], color=_sign_color(row.delta), linewidth=1.8, zorder=3, gid="change")
+    ax.plot([row.base], [row.y], gid="base", **_marker(BASE))
+    ax.plot([row.aligned], [row.y], gid=row.condition, **_marker(row.tone))
+
+
+def _difference(ax: Axes, row) -> None:
+    if np.isnan(row.delta):
+        ax.annotate("undefined", (0, row.y), (3, 0), textcoords="offset points", va="center", fontsize=6, color=NEUTRAL)
+        return
+    color = _sign_color(row.delta)
+    ax.hlines([row.y], row.ci_low, row.ci_high, color=color, linewidth=1.2)
+    face = color if row.p_holm < SIGNIFICANT else "white"
+    ax.plot(
+        [row.delta], [row.y], marker="D", markersize=4, color=color, markerfacecolor=face, markeredgewidth=1.1, zorder=4,
+        gid="significant" if row.p_holm < SIGNIFICANT else "not significant",
+    )  # fmt: skip
+
+
+def _draw_intervals_of_ends(ax: Axes, rows: pd.DataFrame, table: pd.DataFrame, quantity: str) -> None:
+    """Pale bars, that of base in the upper half of its row, so that two that overlap can be told apart."""
+    _, low, high = _VALUE_COLUMNS[quantity]
+    require(table, ("language", "condition", low, high), "accuracy table")
+    intervals = table.set_index(["language", "condition"])
+    half = 0.34 / rows["condition"].nunique()
+    for row in rows.itertuples():
+        for name, tone, bottom in (("base", BASE, row.y), (row.condition, row.tone, row.y - half)):
+            if (row.language, name) not in intervals.index:
+                raise DataError(f"accuracy table: no row of language {row.language!r}, condition {name!r}")
+            ends = intervals.loc[(row.language, name)]
+            width = float(ends[high]) - float(ends[low])
+            ax.barh(bottom, width, half, float(ends[low]), align="edge", color=tone.color, alpha=0.22, gid="interval")
+
+
+def _label_languages(ax: Axes, rows: pd.DataFrame) -> None:
+    """Codes at the left, trained ones bold with a dagger."""
+    each = rows.groupby("language", sort=False).agg(y=("y", "mean"), trained=("trained", "first")).sort_values("y")
+    names = [f"{language} †" if trained else str(language) for language, trained in each["trained"].items()]
+    ax.set_yticks(each["y"], names)
+    for text, trained in zip(ax.get_yticklabels(), each["trained"], strict=True):
+        text.set_fontweight("bold" if trained else "normal")
+    ax.set_ylim(-0.7, len(each) - 0.3)
+
+
+def _legend(conditions: list[str], with_intervals: bool, trained: bool) -> list[Line2D | Patch]:
+    tones = condition_tones(conditions)
+    handles: list[Line2D | Patch] = [Line2D([], [], label="base", **_marker(BASE))]
+    handles += [Line2D([], [], label=name, **_marker(tones[name])) for name in conditions]
+    if with_intervals:
+        handles.append(Patch(color=NEUTRAL, alpha=0.3, linewidth=0, label="95% interval of an end"))
+    handles.append(Line2D([], [], color=NEUTRAL, linestyle=":", linewidth=0.8, label="chance"))
+    handles += [Line2D([], [], color=GAIN, linewidth=1.8, label="gain"), Line2D([], [], color=LOSS, linewidth=1.8, label="loss")]
+    diamond = {"linestyle": "none", "marker": "D", "markersize": 4, "color": NEUTRAL}
+    handles.append(Line2D([], [], label="Holm p < 0.05", **diamond))
+    handles.append(Line2D([], [], label="Holm p ≥ 0.05", markerfacecolor="white", **diamond))
+    if trained:
+        handles.append(Line2D([], [], linestyle="none", marker=r"$\dagger$", color="black", label="in a training pair (bold)"))
+    return handles
