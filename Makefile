@@ -18,7 +18,7 @@ test-real: $(INSTALLED)
 check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	MYPYPATH=.venv/source $(BIN)/mypy
 	$(BIN)/lint-imports
 
 bench: $(INSTALLED)
@@ -29,4 +29,5 @@ bench: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	test -d .venv || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	mkdir -p .venv/source && ln -sfn $(CURDIR) .venv/source/babelscope  # the package under its own name, for mypy
 	touch $@

@@ -38,7 +38,7 @@ TOP_TOKENS = 5
 class Settings:
     """Choices that all analyses share."""
 
-    draws: int = 1000  # bootstrap samples
+    draws: int = 5000  # bootstrap samples
     seed: int = 0
     pivot: str = "en"  # the language that others are compared with
     positions: tuple[str, ...] = POSITIONS
@@ -187,7 +187,9 @@ def logit_lens(conditions: Conditions, on_progress: Progress) -> Tables:
 
 def _check_same_model(name: str, cache: Cache) -> None:
     if fingerprints(resolve(name))["model_sha256"] != cache.attributes["model_sha256"]:
-        raise DataError(f"{cache.path} was made with another version of {name!r} than is here now (model_sha256 differs).")
+        raise DataError(
+            f"{cache.path} was made with another version of {name!r} than is here now (model_sha256 differs)."
+        )
 
 
 def _word_sets(conditions: Conditions, vocabulary: Mapping[str, Sequence[int]]) -> dict[str, list[torch.Tensor]]:

@@ -279,7 +279,7 @@ def probe(
     layers: Annotated[str | None, typer.Option("--layers", help="Layers: 0,6,12. Default: all, or a spread.")] = None,
     pivot: Annotated[str, typer.Option("--pivot", help="Language that others are compared with.")] = "en",
     limit: LimitOption = None,
-    draws: Annotated[int, typer.Option("--draws", min=100, help="Bootstrap samples.")] = 1000,
+    draws: Annotated[int, typer.Option("--draws", min=100, help="Bootstrap samples.")] = 5000,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -313,7 +313,8 @@ def plot(
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="A study's folder, or the --out of `probe`.")], as_json: JsonOption = False
+    folder: Annotated[Path, typer.Argument(help="A study's folder, or the --out of `probe`.")],
+    as_json: JsonOption = False,
 ) -> None:
     """Gather tables and figures in report.html. Example: `babelscope report runs/demo`"""
     from .results import write_report
@@ -422,7 +423,7 @@ def _events() -> Iterator[Callable[[Any], None]]:
 
 def _show(rows: "list[dict[str, Any]] | pd.DataFrame", as_json: bool, extra: dict[str, Any] | None = None) -> None:
     """Print rows as a table, or everything as one JSON object."""
-    records = rows if isinstance(rows, list) else rows.to_dict("records")
+    records: list[Any] = rows if isinstance(rows, list) else rows.to_dict("records")
     if as_json:
         print(json.dumps({"rows": _json_safe(records), **(extra or {})}, ensure_ascii=False, indent=2))
         return

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import ModelError, UsageError
+from .errors import BabelscopeError, ModelError, UsageError
 from .fingerprints import sha256_of_files
 
 if TYPE_CHECKING:  # heavy: imported where used, so that `--help` stays quick
@@ -50,9 +50,7 @@ FAMILIES: dict[str, Family] = {
     "gemma3_text": _GEMMA_LIKE,
     "gpt2": Family("transformer", "transformer.h", "transformer.ln_f", query_value=("c_attn",)),
     "bloom": Family("transformer", "transformer.h", "transformer.ln_f", query_value=("query_key_value",)),
-    "gpt_neox": Family(
-        "gpt_neox", "gpt_neox.layers", "gpt_neox.final_layer_norm", query_value=("query_key_value",)
-    ),
+    "gpt_neox": Family("gpt_neox", "gpt_neox.layers", "gpt_neox.final_layer_norm", query_value=("query_key_value",)),
     "opt": Family("model.decoder", "model.decoder.layers", "model.decoder.final_layer_norm"),
 }
 
@@ -88,20 +86,25 @@ class Model:
 
     @property
     def body(self) -> "nn.Module":
-        return self.net.get_submodule(self.family.body)
+        body: nn.Module = self._part(self.family.body)
+        return body
 
     @property
     def blocks(self) -> "list[nn.Module]":
-        return list(self.net.get_submodule(self.family.blocks).children())
+        return list(self._part(self.family.blocks).children())
 
     @property
     def final_norm(self) -> "nn.Module":
-        return self.net.get_submodule(self.family.final_norm)
+        norm: nn.Module = self._part(self.family.final_norm)
+        return norm
 
     @property
     def unembedding(self) -> "nn.Linear":
-        head: Any = self.net.get_submodule(self.family.unembedding)
-        return head  # type: ignore[no-any-return]
+        head: nn.Linear = self._part(self.family.unembedding)
+        return head
+
+    def _part(self, path: str) -> Any:
+        return self.net.get_submodule(path)
 
     @property
     def softcap(self) -> float | None:
@@ -236,7 +239,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ModelError(f"{folder} holds no config.json, so it is not a Hugging Face model folder.")
     if not list(folder.glob("*.safetensors")):
-        raise ModelError(f"{folder} holds no .safetensors file. Other formats can run code when opened and are refused.")
+        raise ModelError(
+            f"{folder} holds no .safetensors file. Other formats can run code when opened and are refused."
+        )
     try:
         config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -327,7 +332,9 @@ def check_adapter(adapter: Path, folder: Path) -> None:
     if not path.is_file():
         raise ModelError(f"{adapter} holds no adapter_config.json, so it is not a PEFT adapter.")
     if not (adapter / "adapter_model.safetensors").is_file():
-        raise ModelError(f"{adapter} holds no adapter_model.safetensors. Pickled adapters can run code and are refused.")
+        raise ModelError(
+            f"{adapter} holds no adapter_model.safetensors. Pickled adapters can run code and are refused."
+        )
     trained_on = adapter_inputs(adapter).get("model_sha256")
     if trained_on and trained_on != fingerprints(folder)["model_sha256"]:
         raise ModelError(f"Adapter {adapter} was trained on another base model than {folder} (model_sha256 differs).")
@@ -338,7 +345,7 @@ def _attach(net: "PreTrainedModel", adapter: Path) -> "PreTrainedModel":
 
     with _explaining(f"Adapter {adapter} does not fit the base model"):
         wrapped = PeftModel.from_pretrained(net, str(adapter), is_trainable=False)
-        base: PreTrainedModel = wrapped.get_base_model()  # type: ignore[assignment]
+        base: PreTrainedModel = wrapped.get_base_model()
     return base.eval().requires_grad_(False)
 
 
@@ -466,7 +473,7 @@ def _explaining(what: str) -> Iterator[None]:
     """Turn whatever a library raises inside into a ModelError that begins with `what`."""
     try:
         yield
-    except ModelError:
+    except BabelscopeError:
         raise
     except Exception as error:
         raise ModelError(f"{what}: {str(error).strip().splitlines()[0] if str(error).strip() else error!r}") from error

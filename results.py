@@ -5,13 +5,23 @@ Every file is complete under its name or not there.
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from .errors import StudyError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SIGNIFICANT = 0.05
+_QUANTITY = {"accuracy": "accuracy", "auc": "AUC"}
+_GROUP = {"all": "all {n} languages", "trained": "the {n} trained languages", "untrained": "the {n} unseen languages"}
+
 
 def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
     """One CSV per table, each complete under its name or not there."""
@@ -36,13 +46,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_report(folder: Path) -> Path:
     """Gather the tables and figures of `folder` in report.html."""
-    from .analyses import verdict
     from .viz.report import render_report
 
-    tables = {path.stem: pd.read_csv(path, keep_default_na=False, na_values=[""]) for path in _sorted(folder, "csv")}
-    figures = [(path.stem, path.read_bytes()) for path in _sorted(folder, "png")]
-    if not tables:
-        raise StudyError(f"{folder} holds no tables/*.csv to report on. Run a study or `babelscope probe` first.")
+    tables = read_tables(folder / "tables")
+    pictures = [(d.caption, folder / "figures" / f"{d.name}.png") for d in _drawings()]
+    pictures += [("Training and validation loss", path) for path in sorted(folder.glob("figures/training_*.png"))]
+    figures = [(caption, path.read_bytes()) for caption, path in pictures if path.is_file()]
     settings = folder / "study.yaml"
     provenance = {
         "command": " ".join(sys.argv),
@@ -55,17 +64,125 @@ def write_report(folder: Path) -> Path:
     return path
 
 
-def _sorted(folder: Path, suffix: str) -> list[Path]:
-    return sorted((folder / ("tables" if suffix == "csv" else "figures")).glob(f"*.{suffix}"))
+def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """The CSV tables in `folder`, by name."""
+    tables = {
+        path.stem: pd.read_csv(path, keep_default_na=False, na_values=[""]) for path in sorted(folder.glob("*.csv"))
+    }
+    if not tables:
+        raise StudyError(f"{folder} holds no CSV tables. Make them with `babelscope probe` or `babelscope study run`.")
+    return tables
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """A figure, the tables it is drawn from, and what it is called."""
+
+    name: str
+    caption: str
+    tables: tuple[str, ...]
+    draw: Callable[..., "Figure"]
+
+
+def _drawings() -> list[_Drawing]:
+    """Every figure there is, in the order in which a reader wants them."""
+    from functools import partial
+
+    from .viz.accuracy import accuracy_figure, predicted_share_figure
+    from .viz.alignment import plot_alignment, plot_alignment_delta
+    from .viz.logit_lens import plot_logit_lens, plot_logit_lens_delta
+    from .viz.projection import plot_projection
+    from .viz.training import training_figure
+
+    return [
+        _Drawing("accuracy", "Accuracy by language, base to aligned", ("accuracy_delta", "accuracy"), accuracy_figure),
+        _Drawing(
+            "auc",
+            "AUC by language: discrimination apart from bias",
+            ("accuracy_delta", "accuracy"),
+            partial(accuracy_figure, quantity="auc"),
+        ),
+        _Drawing("predicted_share", "How often each answer is given", ("predicted_share",), predicted_share_figure),
+        _Drawing("training", "Training and validation loss", ("training",), training_figure),
+        _Drawing("logit_lens", "Logit lens at the answer position", ("logit_lens",), plot_logit_lens),
+        _Drawing("logit_lens_delta", "Logit lens, aligned minus base", ("logit_lens_delta",), plot_logit_lens_delta),
+        _Drawing("alignment", "Alignment with English by layer", ("alignment",), plot_alignment),
+        _Drawing("alignment_delta", "Alignment, aligned minus base", ("alignment_delta",), plot_alignment_delta),
+        _Drawing(
+            "pca", "PCA of mean-pooled states", ("pca", "pca_variance"), partial(plot_projection, position="mean")
+        ),
+        _Drawing(
+            "umap",
+            "UMAP of mean-pooled states",
+            ("umap", "umap_quality"),
+            partial(plot_projection, kind="umap", position="mean"),
+        ),
+    ]
 
 
 def draw_figures(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
-    return []
+    """Draw every figure whose tables are at hand, as PNG and PDF."""
+    paths = []
+    for drawing in _drawings():
+        if all(name in tables for name in drawing.tables):
+            figure = drawing.draw(*(tables[name] for name in drawing.tables))
+            paths += _save(figure, folder / drawing.name)
+    return paths
+
+
+def draw_training(table: Path, folder: Path, name: str) -> list[Path]:
+    """Draw one adapter's training.csv."""
+    from .viz.training import training_figure
+
+    return _save(training_figure(pd.read_csv(table)), folder / f"training_{name}")
+
+
+def _save(figure: "Figure", path: Path) -> list[Path]:
+    from .viz.save import save_figure
+
+    try:
+        return save_figure(figure, path)
+    except OSError as error:
+        raise StudyError(f"{path} cannot be written: {error.strerror}. Free space or choose another --out.") from error
 
 
 def verdict(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    return []
+    """What the tables say of each adapter, in sentences; no difference is said as plainly as one."""
+    if "accuracy_groups" not in tables:
+        return []
+    groups, deltas = tables["accuracy_groups"], tables["accuracy_delta"]
+    lines = []
+    for condition in groups["condition"].unique():
+        own = groups[groups["condition"] == condition]
+        for row in own.to_dict("records"):
+            lines.append(f"{condition}: {_sentence(row)}")
+        lines += [f"{condition}: {line}" for line in _by_language(deltas[deltas["condition"] == condition])]
+    return lines
 
 
-def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
-    return {path.stem: pd.read_csv(path, keep_default_na=False, na_values=[""]) for path in sorted(folder.glob("*.csv"))}
+def _sentence(row: Mapping[str, Any]) -> str:
+    change = "rises" if row["delta"] > 0 else "falls"
+    change = change if row["p_value"] < SIGNIFICANT else "does not change significantly"
+    return (
+        f"mean {_QUANTITY[row['quantity']]} over {_GROUP[row['group']].format(n=row['n_languages'])} {change}: "
+        f"{row['base']:.3f} to {row['aligned']:.3f}, difference {row['delta']:+.3f} "
+        f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}], p = {row['p_value']:.2g}"
+    )
+
+
+def _by_language(deltas: pd.DataFrame) -> list[str]:
+    lines = []
+    for quantity, p in (("delta", "p_holm"), ("auc_delta", "auc_p_holm")):
+        name = _QUANTITY["accuracy" if quantity == "delta" else "auc"]
+        sure = deltas[deltas[p] < SIGNIFICANT]
+        better, worse = (sure.loc[sign * sure[quantity] > 0, "language"].tolist() for sign in (1, -1))
+        lower = deltas.loc[(deltas[quantity] < 0) & ~deltas["language"].isin(worse), "language"].tolist()
+        lines.append(
+            f"{name} after Holm: higher in {len(better)} of {len(deltas)} languages{_named(better)}, lower in "
+            f"{len(worse)}{_named(worse)}; lower without significance in {len(lower)}{_named(lower)}"
+        )
+    return lines
+
+
+def _named(codes: list[str]) -> str:
+    return f" ({' '.join(codes)})" if codes else ""

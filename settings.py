@@ -33,7 +33,7 @@ class ProbeSettings(_Strict):
     """What the analyses look at; see analyses.Settings."""
 
     names: list[str] = ["accuracy", "logit-lens", "pca", "umap", "alignment"]
-    draws: Annotated[int, Field(ge=100)] = 1000  # bootstrap samples
+    draws: Annotated[int, Field(ge=100)] = 5000  # bootstrap samples
     pivot: str = "en"
     layers: list[int] | None = None
     panels: Annotated[int, Field(ge=1)] = 5  # layers that projections show

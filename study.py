@@ -20,10 +20,13 @@ from typing import Any
 
 import yaml
 
-from .errors import StudyError
-from .fingerprints import sha256_of
-from .results import draw_figures, write_report, write_tables, write_text
+from .errors import StudyError, UsageError
+from .fingerprints import sha256_of, sha256_of_files
+from .results import draw_figures, draw_training, write_report, write_tables, write_text
 from .settings import StudySettings, recipe_of
+
+Progress = Callable[[int, int], None]  # units done, units in all
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -31,7 +34,7 @@ class Stage:
 
     name: str
     done: Callable[[], bool]
-    run: Callable[[Callable[[int, int], None]], None]
+    run: Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,31 @@ class Study:
     def adapter_path(self, condition: str) -> Path | None:
         return None if condition == "base" else self.folder / "adapters" / condition
 
+    def check(self) -> None:
+        """Name impossible settings before anything heavy starts.
+
+        Raises:
+            UsageError, DataError: languages, tasks, pairs, shots or probes that do not exist or do not fit.
+        """
+        from .analyses import ANALYSES
+
+        request = self.request()
+        request.prompts()
+        for name in self.settings.adapters:
+            self.pairs(name)
+        for name in self.settings.probes.names:
+            if name not in ANALYSES:
+                raise UsageError(f"probes.names: Unknown probe {name!r}. Known: {', '.join(ANALYSES)}.")
+        if self.settings.probes.pivot not in request.languages:
+            raise UsageError(
+                f"probes.pivot: Pivot {self.settings.probes.pivot!r} is not among the study's languages: "
+                f"{' '.join(request.languages)}."
+            )
+
     def stages(self) -> list[Stage]:
         return [
             *(self._train(name) for name in self.settings.adapters),
+            *(self._curve(name) for name in self.settings.adapters),
             *(self._cache(name) for name in self.conditions),
             *(self._probe(name) for name in self.settings.probes.names),
             self._report(),
@@ -101,11 +126,13 @@ class Study:
             if not out.exists():
                 return False
             s = self.settings
-            wanted = json.loads(json.dumps(training_inputs(s.model, resolve(s.model), self.pairs(name), recipe, s.seed)))
+            wanted = json.loads(
+                json.dumps(training_inputs(s.model, resolve(s.model), self.pairs(name), recipe, s.seed))
+            )
             _same(adapter_inputs(out), wanted, out)
             return True
 
-        def run(on_progress: Callable[[int, int], None]) -> None:
+        def run(on_progress: Progress) -> None:
             from .models import open_model
             from .training import train
 
@@ -121,6 +148,18 @@ class Study:
 
         return Stage(f"train {name}", done, run)
 
+    def _curve(self, name: str) -> Stage:
+        table = self.folder / "adapters" / name / "training.csv"
+
+        def inputs() -> dict[str, Any]:
+            return {"training": sha256_of_files(table.parent, table.name)}
+
+        def run(on_progress: Progress) -> None:
+            self._record(f"curve-{name}", inputs(), draw_training(table, self.folder / "figures", name))
+            on_progress(1, 1)
+
+        return Stage(f"curve {name}", lambda: self._recorded(f"curve-{name}", inputs()), run)
+
     def _cache(self, condition: str) -> Stage:
         path, adapter = self.cache_path(condition), self.adapter_path(condition)
 
@@ -135,7 +174,7 @@ class Study:
             dtype = choose_dtype(s.dtype, choose_device(s.device))
             return reusable(path, cache_identity(resolve(s.model), adapter, dtype, self.request()))
 
-        def run(on_progress: Callable[[int, int], None]) -> None:
+        def run(on_progress: Progress) -> None:
             from .activations.cache import write_cache
             from .models import open_model
 
@@ -149,7 +188,7 @@ class Study:
         def done() -> bool:
             return self._recorded(f"probe-{name}", self._probe_inputs(name))
 
-        def run(on_progress: Callable[[int, int], None]) -> None:
+        def run(on_progress: Progress) -> None:
             from .analyses import ANALYSES
 
             with self.open_conditions() as conditions:
@@ -179,7 +218,7 @@ class Study:
         def inputs() -> dict[str, Any]:
             return {name: self._probe_inputs(name) for name in self.settings.probes.names}
 
-        def run(on_progress: Callable[[int, int], None]) -> None:
+        def run(on_progress: Progress) -> None:
             self._record("report", inputs(), [write_report(self.folder)])
             on_progress(1, 1)
 
@@ -225,6 +264,7 @@ def run_study(study: Study, on_event: Callable[[Event], None] = lambda event: No
     Raises:
         StudyError: another process runs in the folder, or it holds results of other settings.
     """
+    study.check()
     with _alone(study.folder):
         _check_settings(study)
         ran = []
@@ -295,7 +335,7 @@ def _alone(folder: Path) -> Iterator[None]:
 def _sweep(folder: Path) -> None:
     """Remove what an interrupted run left under temporary names; nobody else is writing here."""
     for place in (folder, *(folder / name for name in ("adapters", "activations", "tables", "figures", ".stages"))):
-        for left in place.glob(".*.partial"):
+        for left in place.glob(".*.partial*"):
             left.unlink()
     for left in (folder / "adapters").glob(".*"):
         shutil.rmtree(left)
@@ -327,6 +367,7 @@ def plan_study(study: Study) -> list[PlannedStage]:
     from .models import open_tokenizer, text_config
     from .tasks import translation_instruction
 
+    study.check()
     tokenizer = open_tokenizer(study.settings.model)
     config = text_config(study.settings.model)
     request = study.request()

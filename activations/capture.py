@@ -109,11 +109,11 @@ def _rows(window: Sequence[EncodedPrompt], sequences: Sequence[tuple[int, ...]],
 
     Causal attention lets the first long label ride behind its prompt: the prompt's own states do not see it.
     """
-    long = [k for k, sequence in enumerate(sequences) if len(sequence) > 1] or [None]
+    long: list[int | None] = [k for k, sequence in enumerate(sequences) if len(sequence) > 1]
     return [
         _Row(i, prompt.ids[n_shared:] + (sequences[k][:-1] if k is not None else ()), n_shared, k)
         for i, prompt in enumerate(window)
-        for k in long
+        for k in long or [None]
     ]
 
 

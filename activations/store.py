@@ -6,6 +6,7 @@ bfloat16 has no HDF5 type in h5py: its bits are stored as uint16 and widened on 
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -66,7 +67,9 @@ class Cache:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -169,12 +172,19 @@ def writing(
         CacheError: the disk is full or the folder cannot be written; nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    needed, free = _states_bytes(shape, dtype), shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise CacheError(
+            f"{path} needs {needed / 1e6:,.0f} MB of disk, {free / 1e6:,.0f} MB are free. Free space, choose another "
+            "--out, or lower --limit."
+        )
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         with h5py.File(temporary, "w", libver=("v110", "v110"), rdcc_nbytes=64 * 2**20) as file:
             _declare(file, shape, dtype, examples, attributes)
+            _reserve(file, temporary)
             writer = CacheWriter(file, shape)
             yield writer
             writer.check_full()
@@ -190,7 +200,7 @@ def _declare(
     file: h5py.File, shape: Shape, dtype: str, examples: Mapping[str, Sequence[str]], attributes: Mapping[str, Any]
 ) -> None:
     file.attrs.update(
-        attributes
+        dict(attributes)
         | {
             "format": FORMAT,
             "version": VERSION,
@@ -212,8 +222,27 @@ def _declare(
             shape=(shape.n, shape.n_states, shape.d_model),
             dtype=np.uint16 if dtype == "bfloat16" else np.float32,
             chunks=(min(shape.n, CHUNK_ROWS), 1, shape.d_model),
+            dcpl=_allocated_at_once(),
         )
         dataset.attrs["encoding"] = "bfloat16 bits as uint16" if dtype == "bfloat16" else "float32"
+
+
+def _states_bytes(shape: Shape, dtype: str) -> int:
+    return len(POSITIONS) * shape.n * shape.n_states * shape.d_model * (2 if dtype == "bfloat16" else 4)
+
+
+def _allocated_at_once() -> h5py.h5p.PropDCID:
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    return properties
+
+
+def _reserve(file: h5py.File, path: Path) -> None:
+    """Take the whole file's space now: HDF5 cannot close a file whose last writes found the disk full."""
+    file.flush()
+    with path.open("r+b") as raw:
+        os.posix_fallocate(raw.fileno(), 0, path.stat().st_size)
 
 
 def reusable(path: Path, identity: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int
 from scipy.special import logsumexp
 
 from ..errors import DataError
@@ -38,10 +38,11 @@ class Answers:
 
     condition: str
     labels: tuple[str, ...]
-    language: Shaped[np.ndarray, " n"]
-    id: Shaped[np.ndarray, " n"]
-    truth: Int[np.ndarray, " n"]
-    logprob: Float[np.ndarray, "n k"]
+    # Shapes are checked below and not in the annotations: a wrong one is a user's mistake with a message of its own.
+    language: np.ndarray
+    id: np.ndarray
+    truth: np.ndarray
+    logprob: np.ndarray
 
     def __post_init__(self) -> None:
         where = f"answers of condition {self.condition!r}"
@@ -58,9 +59,9 @@ class Answers:
         # Strings from HDF5 come as objects; comparing and sorting need one kind.
         object.__setattr__(self, "language", np.asarray(self.language, dtype=str))
         object.__setattr__(self, "id", np.asarray(self.id, dtype=str))
-        for row in np.flatnonzero((self.truth < 0) | (self.truth >= k))[:1]:
+        for row in np.flatnonzero((self.truth < 0) | (self.truth >= k)).tolist()[:1]:
             raise DataError(f"{where}, {self._name(row)}: truth {self.truth[row]}, expected 0 to {k - 1}")
-        for row in np.flatnonzero(~np.isfinite(self.logprob).all(axis=1))[:1]:
+        for row in np.flatnonzero(~np.isfinite(self.logprob).all(axis=1)).tolist()[:1]:
             raise DataError(f"{where}, {self._name(row)}: logprob {self.logprob[row]} is not finite")
         seen: set[tuple[str, str]] = set()
         for row, key in enumerate(self.keys):
@@ -93,7 +94,7 @@ class Answers:
 
 
 def accuracy_table(
-    answers: Sequence[Answers], trained: Collection[str], draws: int = 1000, seed: int = 0
+    answers: Sequence[Answers], trained: Collection[str], draws: int = 5000, seed: int = 0
 ) -> pd.DataFrame:
     """One row per condition and language; accuracy and AUC in [0, 1] with 95% intervals.
 
@@ -158,11 +159,11 @@ def predicted_share_table(answers: Sequence[Answers]) -> pd.DataFrame:
                         "true_share": float((truth == i).mean()),
                     }
                 )
-    return pd.DataFrame(rows, columns="language condition label share ci_low ci_high true_share".split())
+    return pd.DataFrame(rows, columns=["language", "condition", "label", "share", "ci_low", "ci_high", "true_share"])
 
 
 def accuracy_delta_table(
-    base: Answers, others: Sequence[Answers], trained: Collection[str], draws: int = 1000, seed: int = 0
+    base: Answers, others: Sequence[Answers], trained: Collection[str], draws: int = 5000, seed: int = 0
 ) -> pd.DataFrame:
     """One row per other condition and language: its paired difference from `base`, in accuracy and in AUC.
 
@@ -212,7 +213,7 @@ def accuracy_delta_table(
 
 
 def accuracy_group_table(
-    base: Answers, others: Sequence[Answers], trained: Collection[str], draws: int = 1000, seed: int = 0
+    base: Answers, others: Sequence[Answers], trained: Collection[str], draws: int = 5000, seed: int = 0
 ) -> pd.DataFrame:
     """Mean over each group of languages and its paired difference from `base`.
 
@@ -253,10 +254,26 @@ def accuracy_group_table(
 
 
 _DELTA_FIELDS = ("base", "aligned", "delta", "ci_low", "ci_high", "p_value")
-_DELTA_COLUMNS = (
-    "language trained n base aligned delta ci_low ci_high p_value p_holm "
-    "auc_base auc_aligned auc_delta auc_ci_low auc_ci_high auc_p_value auc_p_holm condition"
-).split()
+_DELTA_COLUMNS = [
+    "language",
+    "trained",
+    "n",
+    "base",
+    "aligned",
+    "delta",
+    "ci_low",
+    "ci_high",
+    "p_value",
+    "p_holm",
+    "auc_base",
+    "auc_aligned",
+    "auc_delta",
+    "auc_ci_low",
+    "auc_ci_high",
+    "auc_p_value",
+    "auc_p_holm",
+    "condition",
+]
 
 
 def _check_names(answers: Sequence[Answers]) -> None:
@@ -291,7 +308,7 @@ def _paired(base: Answers, other: Answers) -> Answers:
     paired = Answers(
         other.condition, other.labels, other.language[order], other.id[order], other.truth[order], other.logprob[order]
     )
-    for row in np.flatnonzero(paired.truth != base.truth)[:1]:
+    for row in np.flatnonzero(paired.truth != base.truth).tolist()[:1]:
         raise DataError(
             f"{where}: {base._name(row)} has truth "
             f"{base.labels[paired.truth[row]]!r}, the base has {base.labels[base.truth[row]]!r}; "

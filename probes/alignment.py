@@ -68,7 +68,7 @@ def alignment_tables(
     layer: int,
     position: str,
     pivot: str = "en",
-    draws: int = 1000,
+    draws: int = 5000,
     seed: int = 0,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Alignment of every language but the pivot with the pivot: (values, deltas), see `paired_tables` for the columns.
@@ -104,9 +104,9 @@ def _pivot_index(languages: Sequence[str], pivot: str) -> int:
 
 
 def _centred(rows: Float[np.ndarray, "row d_model"]) -> Float[np.ndarray, "row d_model"]:
-    """Rows less their mean, in float64. Less the first row beforehand, so that identical rows become exactly zero."""
-    shifted = rows.astype(np.float64) - rows[0]
-    return np.asarray(shifted - shifted.mean(axis=0))
+    """Rows less their mean, in float64: sums of float32 values are exact there, so identical rows become zero."""
+    exact = rows.astype(np.float64)
+    return np.asarray(exact - exact.mean(axis=0))
 
 
 def _pc1_scores(states: Float[np.ndarray, "language id d_model"]) -> Float[np.ndarray, "language id"]:
@@ -138,7 +138,9 @@ def _pearson_estimate(
         covariance = w @ (z * z[pivot]).T - mean * mean[:, [pivot]]
         scale = variance * variance[:, [pivot]]
         defined = np.minimum(variance, variance[:, [pivot]]) > _NOISE  # a resample may repeat one id only
-        r = np.divide(covariance, np.sqrt(scale, where=defined), out=np.full_like(scale, np.nan), where=defined)
+        r = np.divide(
+            covariance, np.sqrt(np.where(defined, scale, 1.0)), out=np.full_like(scale, np.nan), where=defined
+        )
         return np.asarray(np.clip(r, -1.0, 1.0))
 
     everything = np.full((1, scores.shape[1]), 1 / scores.shape[1])

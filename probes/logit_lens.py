@@ -40,7 +40,7 @@ class LensScores:
 def lens_scores(
     states: Float[Tensor, "n d_model"],
     unembed: Callable[[Tensor], Tensor],
-    word_tokens: Sequence[Int[Tensor, " token"]],
+    word_tokens: Sequence[Int[Tensor, " _"]],
     chunk: int = 64,
 ) -> LensScores:
     """Lens distribution of each state, summarised over sets of tokens and over the vocabulary.
@@ -91,7 +91,7 @@ def lens_tables(
     quantities: Sequence[str],
     languages: Sequence[str],
     layer: int,
-    draws: int = 1000,
+    draws: int = 5000,
     seed: int = 0,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Means over ids of lens scores per condition, language and quantity: (values, deltas).

@@ -23,8 +23,8 @@ def pca_table(
 
     points: language, id, condition, layer, position, pc1, pc2 (... up to `n_components`), in the states' own unit.
     variance: layer, position, component (1, 2, ...), explained_variance_ratio [0, 1].
-    The sign of a component is fixed: its loading of largest size is positive. States that do not vary at all (layer 0
-    at the last prompt token) give scores and ratios of 0.
+    The sign of a component is fixed, by scikit-learn since 1.5: its loading of largest size is positive.
+    States that do not vary at all (layer 0 at the last prompt token) give scores and ratios of 0.
 
     Raises:
         DataError: malformed or unlike states, or more components than rows or dimensions.
@@ -41,8 +41,7 @@ def pca_table(
         # Exact and quick for a few components, where "auto" would take the randomised solver; it cannot give all.
         solver = "arpack" if n_components < min(rows.shape) else "full"
         model = PCA(n_components, svd_solver=solver, random_state=0).fit(rows)
-        largest = np.take_along_axis(model.components_, np.abs(model.components_).argmax(axis=1)[:, None], axis=1)[:, 0]
-        scores, ratio = model.transform(rows) * np.sign(largest), model.explained_variance_ratio_
+        scores, ratio = model.transform(rows), model.explained_variance_ratio_
     points = pd.concat([labels, pd.DataFrame(scores, columns=[f"pc{c + 1}" for c in range(n_components)])], axis=1)
     variance = pd.DataFrame(
         {

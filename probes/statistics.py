@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from ..errors import DataError
@@ -58,9 +57,11 @@ def bootstrap_weights(n: int, draws: int, seed: int) -> Float[np.ndarray, "draw 
 def mean_estimate(per_id: Float[np.ndarray, "*rows id"], weights: Float[np.ndarray, "draw id"]) -> Estimate:
     """Mean over ids (the last axis) of every row, with the mean of every resample, in float64."""
     values = per_id.astype(np.float64)
-    flat = values.reshape(-1, values.shape[-1])
-    samples = (weights @ flat.T).reshape(len(weights), *values.shape[:-1])
-    return Estimate(values.mean(axis=-1), samples)
+    mean = values.mean(axis=-1)
+    # Resampling the deviations keeps what does not vary exactly at its mean; weights sum to 1 only up to rounding.
+    deviations = (values - mean[..., None]).reshape(-1, values.shape[-1])
+    samples = mean + (weights @ deviations.T).reshape(len(weights), *mean.shape)
+    return Estimate(mean, samples)
 
 
 def percentile_interval(
@@ -71,18 +72,19 @@ def percentile_interval(
     Draws in which the quantity is undefined (NaN) are left out; a row without any defined draw gets (NaN, NaN).
     """
     tail = (1 - level) / 2
+    quantile = np.nanquantile if np.isnan(samples).any() else np.quantile  # the former is slow
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="All-NaN slice encountered")
-        low, high = np.nanquantile(samples, [tail, 1 - tail], axis=0)
+        low, high = quantile(samples, [tail, 1 - tail], axis=0)
     return np.asarray(low), np.asarray(high)
 
 
 def bootstrap_p(
     samples: Float[np.ndarray, "draw *rows"], n: int | Int[np.ndarray, "*rows"]
 ) -> Float[np.ndarray, "*rows"]:
-    """Two-sided p that a difference over `n` ids (of all rows, or of each) is zero, from its samples [draw, *rows].
+    """Two-sided p that a difference over `n` ids (of all rows, or of each) is zero, from its samples.
 
-    p = 2 min(share of draws <= 0, share >= 0), with 1 added to the counts of draws (Davison and Hinkley 1997, 4.2.3), at
+    p = 2 min(share of draws <= 0, share >= 0), with 1 added to the counts (Davison and Hinkley 1997, 4.2.3), at
     most 1. It is never below 2^(1-n), the least p that a sign test of n ids can reach: with a handful of ids all
     resamples may share a sign by chance, and one id alone is no evidence (p = 1). NaN where no draw is defined.
     """
@@ -109,7 +111,8 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     if n < 1 or not 0 <= successes <= n:
         raise DataError(f"Wilson interval of {successes} successes in {n}: expected 0 <= successes <= n and n >= 1")
     low, high = proportion_confint(successes, n, alpha=0.05, method="wilson")
-    return max(0.0, float(low)), min(1.0, float(high))  # rounding can leave [0, 1] by 1e-17
+    share = successes / n  # rounding can leave the share, or [0, 1], outside by a last bit
+    return max(0.0, min(float(low), share)), min(1.0, max(float(high), share))
 
 
 def mcnemar_exact(base_correct: Bool[np.ndarray, " n"], aligned_correct: Bool[np.ndarray, " n"]) -> float:
@@ -123,10 +126,11 @@ def mcnemar_exact(base_correct: Bool[np.ndarray, " n"], aligned_correct: Bool[np
 
 def holm(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
     """Holm (1979) adjusted p values of one family; NaN entries stay NaN and are not counted in the family."""
+    # Not statsmodels' multipletests: it collects garbage at every call, a tenth of a second beside a loaded torch.
+    order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # NaN sorts last
+    tests_left = np.arange(len(order), 0, -1)
     adjusted = np.full(p.shape, np.nan)
-    tested = ~np.isnan(p)
-    if tested.any():
-        adjusted[tested] = multipletests(p[tested], method="holm")[1]
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * tests_left), 1.0)
     return adjusted
 
 

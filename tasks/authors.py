@@ -145,7 +145,9 @@ def read_rows(path: Path, fields: tuple[str, ...]) -> list[dict[str, str]]:
 
 def _demonstration_rows(truth: list[str], labels: tuple[str, ...]) -> list[int]:
     """The first rows of each label, alternating labels, the last label first (as the built-in task does)."""
-    by_label = [[i for i, answer in enumerate(truth) if answer == label][:SHOTS_PER_LABEL] for label in reversed(labels)]
+    by_label = [
+        [i for i, answer in enumerate(truth) if answer == label][:SHOTS_PER_LABEL] for label in reversed(labels)
+    ]
     return [row for turn in zip(*by_label, strict=True) for row in turn]
 
 

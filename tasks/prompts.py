@@ -13,7 +13,8 @@ def few_shot_prompts(task: Task, code: str, shots: int, limit: int | None = None
     wording = task.wordings[code]
     if not 0 <= shots <= len(wording.demonstrations):
         raise UsageError(
-            f"Task {task.name!r} has {len(wording.demonstrations)} demonstrations in {code!r}; {shots} shots were asked for."
+            f"Task {task.name!r} has {len(wording.demonstrations)} demonstrations in {code!r}; "
+            f"{shots} shots were asked for."
         )
     if limit is not None and limit < 1:
         raise UsageError(f"limit must be at least 1 example per language; it is {limit}.")

@@ -67,7 +67,7 @@ def train(
     curve: list[Progress] = []
 
     def record(step: int, loss: float | None, val_loss: float | None, speed: float) -> None:
-        curve.append(Progress(step, loss, val_loss, speed, schedule.get_last_lr()[0]))
+        curve.append(Progress(step, loss, val_loss, speed, float(schedule.get_last_lr()[0])))
         on_progress(curve[-1], total)
 
     try:
@@ -84,9 +84,9 @@ def train(
                 if not (math.isfinite(loss) and torch.isfinite(norm)):
                     kept = _restore_and_save(adapted, parameters, good, out, curve)
                     raise TrainingError(
-                        f"The loss became {loss} at step {step} of {total} (gradient norm {norm.item()}). The adapter "
-                        f"as it last was good is in {kept}. Try a lower learning rate (it is {recipe.learning_rate}), "
-                        "or --dtype float32."
+                        f"Training diverged at step {step} of {total}: loss {loss:.4g}, gradient norm {norm:.4g}. The "
+                        f"adapter as it last was good is in {kept}. Try a lower learning rate (it is "
+                        f"{recipe.learning_rate}), or --dtype float32."
                     )
                 optimiser.step()
                 optimiser.zero_grad(set_to_none=True)

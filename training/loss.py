@@ -54,7 +54,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 def _loss_and_gradient(
     states: Tensor, weight: Tensor, targets: Tensor, softcap: float | None, bias: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Loss of one chunk, and its gradient: (softmax - one-hot) @ weight, with as few passes over the logits as can be."""
+    """Loss of one chunk, and its gradient: (softmax - one-hot) @ weight, in few passes over the logits."""
     logits = functional.linear(states, weight, bias).float()
     slope = None
     if softcap is not None:

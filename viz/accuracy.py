@@ -1,5 +1,7 @@
 """How often each language is answered rightly before and after, and by how much that differs."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -8,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ..errors import DataError
+from .legends import add_legend
 from .style import BASE, GAIN, LOSS, NEUTRAL, ONE_COLUMN, TWO_COLUMNS, Tone, condition_tones, figure_style
 from .tables import SIGNIFICANT, conditions_in, require, rows_where
 
@@ -18,7 +21,23 @@ _DELTA_COLUMNS = {
 }
 _VALUE_COLUMNS = {"accuracy": ("accuracy", "ci_low", "ci_high"), "auc": ("auc", "auc_ci_low", "auc_ci_high")}
 _NAMES = {"accuracy": "accuracy", "auc": "AUC"}
-_ROW = 0.175  # inches per language and condition: two lines of type do not touch
+_ROW = 0.165  # inches per language and condition: two lines of type do not touch
+
+
+class _Row(NamedTuple):
+    """One dumbbell: what the table says of a language and condition, and where it is drawn."""
+
+    language: str
+    condition: str
+    trained: bool
+    y: float
+    tone: Tone
+    base: float
+    aligned: float
+    delta: float
+    ci_low: float
+    ci_high: float
+    p_holm: float
 
 
 def plot_accuracy(
@@ -28,12 +47,12 @@ def plot_accuracy(
     quantity: str = "accuracy",
     chance: float = 0.5,
 ) -> tuple[Axes, Axes]:
-    """Draw base and aligned accuracy of each language as a dumbbell, and the difference with its 95% interval beside it.
+    """Draw base and aligned accuracy of each language as a dumbbell, and the difference with its 95% interval beside.
 
-    Left axes: share of right answers (or AUC) in [0, 1], one line per language and further condition, sorted by base; a
-    line at `chance`; with `accuracy_table`, the 95% interval of either end as a pale bar. Right axes: aligned - base with
-    interval; filled where Holm p < 0.05. Gains are blue, losses vermilion. Languages of a training pair are bold with a
-    dagger. An undefined value (NaN) is written as such.
+    Left axes: share of right answers (or AUC) in [0, 1], one line per language and further condition, sorted by base;
+    a line at `chance`; with `accuracy_table`, the 95% interval of either end as a pale bar. Right axes: aligned - base
+    with its interval; filled where Holm p < 0.05. Gains are blue, losses vermilion. Languages of a training pair are
+    bold with a dagger. An undefined value (NaN) is written as such.
 
     Args:
         axes: Left and right, of the same height.
@@ -49,7 +68,7 @@ def plot_accuracy(
     """
     rows = _delta_rows(delta_table, quantity)
     left, right = axes
-    for row in rows.itertuples():
+    for row in rows:
         _dumbbell(left, row)
         _difference(right, row)
     if accuracy_table is not None:
@@ -76,13 +95,13 @@ def accuracy_figure(
 ) -> Figure:
     """`plot_accuracy` on a figure of its own, two columns wide, with its legend below. Same arguments and errors."""
     rows = _delta_rows(delta_table, quantity)
-    conditions = [str(name) for name in pd.unique(rows["condition"])]
+    conditions = list(dict.fromkeys(row.condition for row in rows))
     with figure_style():
         figure = Figure(figsize=(TWO_COLUMNS, _ROW * len(rows) + 1.1), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
         plot_accuracy((left, right), delta_table, accuracy_table, quantity, chance)
-        handles = _legend(conditions, with_intervals=accuracy_table is not None, trained=bool(rows["trained"].any()))
-        figure.legend(handles=handles, loc="outside lower center", ncols=4)
+        handles = _legend(conditions, accuracy_table is not None, any(row.trained for row in rows))
+        add_legend(figure, handles, columns=4)
     return figure
 
 
@@ -129,44 +148,40 @@ def plot_predicted_share(ax: Axes, share_table: pd.DataFrame, label: str | None 
 
 
 def predicted_share_figure(share_table: pd.DataFrame) -> Figure:
-    """`plot_predicted_share` for each label on a figure of its own; of two labels the first, as the other mirrors it."""
+    """`plot_predicted_share` for each label, on a figure of its own; of two labels the first, the other mirrors it."""
     require(share_table, _SHARE_COLUMNS, "predicted_share table")
     labels = [str(label) for label in pd.unique(share_table["label"])]
     shown = labels[:1] if len(labels) == 2 else labels
-    n_rows = share_table["language"].nunique()
+    n_rows, n_conditions = share_table["language"].nunique(), share_table["condition"].nunique()
     with figure_style():
         width = ONE_COLUMN if len(shown) == 1 else TWO_COLUMNS
-        figure = Figure(figsize=(width, 0.155 * n_rows + 1.0), layout="constrained")
+        figure = Figure(figsize=(width, (0.075 + 0.04 * n_conditions) * n_rows + 1.0), layout="constrained")
         axes = figure.subplots(1, len(shown), squeeze=False)[0]
         for ax, label in zip(axes, shown, strict=True):
             plot_predicted_share(ax, share_table, label)
-        handles, names = axes[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+        handles, _ = axes[0].get_legend_handles_labels()
+        add_legend(figure, handles, columns=4)
     return figure
 
 
 _SHARE_COLUMNS = ("language", "condition", "label", "share", "ci_low", "ci_high", "true_share")
 
 
-def _delta_rows(table: pd.DataFrame, quantity: str) -> pd.DataFrame:
-    """The table in the order of drawing, under the columns' plain names, with the height `y` and `tone` of each row."""
+def _delta_rows(table: pd.DataFrame, quantity: str) -> list[_Row]:
+    """The table's rows of one quantity with their heights: languages sorted by base, the best on top."""
     if quantity not in _DELTA_COLUMNS:
         raise DataError(f"quantity {quantity!r}: expected one of {', '.join(_DELTA_COLUMNS)}")
-    columns = _DELTA_COLUMNS[quantity]
-    require(table, ("language", "trained", *columns, "condition"), "accuracy_delta table")
-    plain = _DELTA_COLUMNS["accuracy"]
-    rows = table[["language", "trained", "condition"]].assign(
-        **{to: table[column].astype(float) for to, column in zip(plain, columns, strict=True)}
-    )
-    conditions = [str(name) for name in pd.unique(rows["condition"])]
-    languages = rows.drop_duplicates("language").sort_values("base", na_position="first")["language"]
-    place = {language: i for i, language in enumerate(languages)}
+    columns = ("language", "condition", "trained", *_DELTA_COLUMNS[quantity])
+    require(table, columns, "accuracy_delta table")
+    conditions = [str(name) for name in pd.unique(table["condition"])]
+    each = table.drop_duplicates("language").sort_values(columns[3], na_position="first")
+    place = {str(language): i for i, language in enumerate(each["language"])}
     steps = dict(zip(conditions, _offsets(len(conditions)), strict=True))
     tones = condition_tones(conditions)
-    return rows.assign(
-        y=[place[language] + steps[c] for language, c in zip(rows["language"], rows["condition"], strict=True)],
-        tone=[tones[c] for c in rows["condition"]],
-    )
+    return [
+        _Row(code, name, bool(trained), place[code] + steps[name], tones[name], *map(float, numbers))
+        for code, name, trained, *numbers in table[list(columns)].itertuples(index=False, name=None)
+    ]
 
 
 def _offsets(n: int) -> list[float]:
@@ -174,7 +189,7 @@ def _offsets(n: int) -> list[float]:
     return [0.0] if n == 1 else [float(step) for step in np.linspace(0.24, -0.24, n)]
 
 
-def _marker(tone: Tone) -> dict[str, object]:
+def _marker(tone: Tone) -> dict[str, Any]:
     """Keywords of a condition's points: base hollow, others filled."""
     face = "white" if tone is BASE else tone.color
     return {
@@ -187,13 +202,14 @@ def _sign_color(delta: float) -> str:
     return GAIN if delta > 0 else LOSS if delta < 0 else NEUTRAL
 
 
-def _dumbbell(ax: Axes, row) -> None:
-    ax.plot([row.base, row.aligned], [row.y, row.y], color=_sign_color(row.delta), linewidth=1.8, zorder=3, gid="change")
+def _dumbbell(ax: Axes, row: _Row) -> None:
+    ends, color = [row.base, row.aligned], _sign_color(row.delta)
+    ax.plot(ends, [row.y, row.y], color=color, linewidth=1.8, zorder=3, gid="change")
     ax.plot([row.base], [row.y], gid="base", **_marker(BASE))
     ax.plot([row.aligned], [row.y], gid=row.condition, **_marker(row.tone))
 
 
-def _difference(ax: Axes, row) -> None:
+def _difference(ax: Axes, row: _Row) -> None:
     if np.isnan(row.delta):
         ax.annotate("undefined", (0, row.y), (3, 0), textcoords="offset points", va="center", fontsize=6, color=NEUTRAL)
         return
@@ -201,34 +217,34 @@ def _difference(ax: Axes, row) -> None:
     ax.hlines([row.y], row.ci_low, row.ci_high, color=color, linewidth=1.2)
     face = color if row.p_holm < SIGNIFICANT else "white"
     ax.plot(
-        [row.delta], [row.y], marker="D", markersize=4, color=color, markerfacecolor=face, markeredgewidth=1.1, zorder=4,
-        gid="significant" if row.p_holm < SIGNIFICANT else "not significant",
+        [row.delta], [row.y], marker="D", markersize=4, color=color, markerfacecolor=face, markeredgewidth=1.1,
+        zorder=4, gid="significant" if row.p_holm < SIGNIFICANT else "not significant",
     )  # fmt: skip
 
 
-def _draw_intervals_of_ends(ax: Axes, rows: pd.DataFrame, table: pd.DataFrame, quantity: str) -> None:
+def _draw_intervals_of_ends(ax: Axes, rows: list[_Row], table: pd.DataFrame, quantity: str) -> None:
     """Pale bars, that of base in the upper half of its row, so that two that overlap can be told apart."""
     _, low, high = _VALUE_COLUMNS[quantity]
     require(table, ("language", "condition", low, high), "accuracy table")
-    intervals = table.set_index(["language", "condition"])
-    half = 0.34 / rows["condition"].nunique()
-    for row in rows.itertuples():
+    keys = zip(table["language"], table["condition"], strict=True)
+    intervals = dict(zip(keys, zip(table[low].astype(float), table[high].astype(float), strict=True), strict=True))
+    half = 0.34 / len({row.condition for row in rows})
+    for row in rows:
         for name, tone, bottom in (("base", BASE, row.y), (row.condition, row.tone, row.y - half)):
-            if (row.language, name) not in intervals.index:
+            if (row.language, name) not in intervals:
                 raise DataError(f"accuracy table: no row of language {row.language!r}, condition {name!r}")
-            ends = intervals.loc[(row.language, name)]
-            width = float(ends[high]) - float(ends[low])
-            ax.barh(bottom, width, half, float(ends[low]), align="edge", color=tone.color, alpha=0.22, gid="interval")
+            start, end = intervals[row.language, name]
+            bar = ax.barh(bottom, end - start, half, start, align="edge", color=tone.color, alpha=0.22, gid="interval")
+            bar[0].sticky_edges.x.clear()  # or the limits would end at the longest interval
 
 
-def _label_languages(ax: Axes, rows: pd.DataFrame) -> None:
+def _label_languages(ax: Axes, rows: list[_Row]) -> None:
     """Codes at the left, trained ones bold with a dagger."""
-    each = rows.groupby("language", sort=False).agg(y=("y", "mean"), trained=("trained", "first")).sort_values("y")
-    names = [f"{language} †" if trained else str(language) for language, trained in each["trained"].items()]
-    ax.set_yticks(each["y"], names)
-    for text, trained in zip(ax.get_yticklabels(), each["trained"], strict=True):
-        text.set_fontweight("bold" if trained else "normal")
-    ax.set_ylim(-0.7, len(each) - 0.3)
+    trained = {row.language: row.trained for row in sorted(rows, key=lambda row: row.y)}
+    ax.set_yticks(range(len(trained)), [f"{language} †" if it else language for language, it in trained.items()])
+    for text, it in zip(ax.get_yticklabels(), trained.values(), strict=True):
+        text.set_fontweight("bold" if it else "normal")
+    ax.set_ylim(-0.7, len(trained) - 0.3)
 
 
 def _legend(conditions: list[str], with_intervals: bool, trained: bool) -> list[Line2D | Patch]:
@@ -238,10 +254,11 @@ def _legend(conditions: list[str], with_intervals: bool, trained: bool) -> list[
     if with_intervals:
         handles.append(Patch(color=NEUTRAL, alpha=0.3, linewidth=0, label="95% interval of an end"))
     handles.append(Line2D([], [], color=NEUTRAL, linestyle=":", linewidth=0.8, label="chance"))
-    handles += [Line2D([], [], color=GAIN, linewidth=1.8, label="gain"), Line2D([], [], color=LOSS, linewidth=1.8, label="loss")]
-    diamond = {"linestyle": "none", "marker": "D", "markersize": 4, "color": NEUTRAL}
+    handles += [Line2D([], [], color=c, linewidth=1.8, label=name) for c, name in ((GAIN, "gain"), (LOSS, "loss"))]
+    diamond: dict[str, Any] = {"linestyle": "none", "marker": "D", "markersize": 4, "color": NEUTRAL}
     handles.append(Line2D([], [], label="Holm p < 0.05", **diamond))
     handles.append(Line2D([], [], label="Holm p ≥ 0.05", markerfacecolor="white", **diamond))
     if trained:
-        handles.append(Line2D([], [], linestyle="none", marker=r"$\dagger$", color="black", label="in a training pair (bold)"))
+        dagger: dict[str, Any] = {"linestyle": "none", "marker": r"$\dagger$", "color": "black"}
+        handles.append(Line2D([], [], label="in a training pair (bold)", **dagger))
     return handles

@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 from matplotlib.colors import to_hex, to_rgb
@@ -17,47 +18,36 @@ LOSS = "#D55E00"
 NEUTRAL = "#767676"
 DIVERGING = "RdBu"  # losses red, gains blue, as above
 
-# Hue by family (Paul Tol's "muted" scheme, safe for colour-blind readers).
-FAMILIES = {
-    "Germanic": "#332288",
-    "Romance": "#CC6677",
-    "Slavic": "#117733",
-    "Indo-Aryan": "#AA4499",
-    "Sinitic/Japonic": "#999933",
-    "Tai": "#44AA99",
-    "Austronesian": "#56B4E9",
-    "Bantu": "#882255",
-}
-
-# code: family, lightening of its hue (0 = the hue itself, 1 = white), marker (unlike in one family).
-LANGUAGES: dict[str, tuple[str, float, str]] = {
-    "en": ("Germanic", 0.00, "o"),
-    "de": ("Germanic", 0.12, "s"),
-    "nl": ("Germanic", 0.22, "^"),
-    "sv": ("Germanic", 0.32, "D"),
-    "no": ("Germanic", 0.42, "v"),
-    "is": ("Germanic", 0.50, "P"),
-    "fr": ("Romance", 0.00, "o"),
-    "es": ("Romance", 0.18, "s"),
-    "it": ("Romance", 0.34, "^"),
-    "ru": ("Slavic", 0.00, "o"),
-    "pl": ("Slavic", 0.16, "s"),
-    "bg": ("Slavic", 0.32, "^"),
-    "sl": ("Slavic", 0.44, "D"),
-    "hi": ("Indo-Aryan", 0.00, "o"),
-    "bn": ("Indo-Aryan", 0.26, "s"),
-    "zh": ("Sinitic/Japonic", 0.00, "o"),
-    "ja": ("Sinitic/Japonic", 0.26, "s"),
-    "th": ("Tai", 0.00, "X"),
-    "ms": ("Austronesian", 0.00, "*"),
-    "sw": ("Bantu", 0.00, "h"),
+# code: family, colour (hues of a family are neighbours, after Paul Tol's "muted" scheme), marker (unlike in one family,
+# which tells its members apart for colour-blind readers and in grey print).
+LANGUAGES: dict[str, tuple[str, str, str]] = {
+    "en": ("Germanic", "#332288", "o"),
+    "de": ("Germanic", "#3B55C4", "s"),
+    "nl": ("Germanic", "#7A5FD0", "^"),
+    "sv": ("Germanic", "#2E6FA8", "D"),
+    "no": ("Germanic", "#7A86D1", "v"),
+    "is": ("Germanic", "#5C6B9C", "P"),
+    "fr": ("Romance", "#CC6677", "o"),
+    "es": ("Romance", "#B23A48", "s"),
+    "it": ("Romance", "#DE8468", "^"),
+    "ru": ("Slavic", "#117733", "o"),
+    "pl": ("Slavic", "#5B9B37", "s"),
+    "bg": ("Slavic", "#0B5A4A", "^"),
+    "sl": ("Slavic", "#82A45A", "D"),
+    "hi": ("Indo-Aryan", "#AA4499", "o"),
+    "bn": ("Indo-Aryan", "#C66BB3", "s"),
+    "zh": ("Sinitic/Japonic", "#A3972B", "o"),
+    "ja": ("Sinitic/Japonic", "#75751A", "s"),
+    "th": ("Tai", "#44AA99", "X"),
+    "ms": ("Austronesian", "#56B4E9", "*"),
+    "sw": ("Bantu", "#882255", "h"),
 }
 _MARKERS = "osD^vP*Xhp<>d8"
 
 
 @dataclass(frozen=True)
 class Tone:
-    """How a condition is drawn: its colour, its dashes and the share by which it lightens a colour of another meaning."""
+    """How a condition is drawn: its colour, its dashes, and how far it lightens a colour that has another meaning."""
 
     color: str
     dashes: tuple[float, ...]  # lengths of line and gap in units of line width; empty: solid
@@ -77,8 +67,7 @@ FURTHER = (  # adapters beyond the first, in order
 def language_color(language: str) -> str:
     """Hex colour of a language, the same in every figure. An unknown code gets one that depends on the code alone."""
     if language in LANGUAGES:
-        family, lightening, _ = LANGUAGES[language]
-        return lighten(FAMILIES[family], lightening)
+        return LANGUAGES[language][1].lower()
     hue = zlib.crc32(language.encode()) % 360 / 360  # crc32, because hash() differs from run to run
     return to_hex(colorsys.hls_to_rgb(hue, 0.42, 0.45))
 
@@ -101,13 +90,14 @@ def condition_tones(conditions: Sequence[str]) -> dict[str, Tone]:
 
 def lighten(color: str, share: float) -> str:
     """Hex of `color` moved towards white by `share` in [0, 1]."""
-    return to_hex([1 - (1 - channel) * (1 - share) for channel in to_rgb(color)])
+    red, green, blue = to_rgb(color)
+    return to_hex((1 - (1 - red) * (1 - share), 1 - (1 - green) * (1 - share), 1 - (1 - blue) * (1 - share)))
 
 
 @contextmanager
 def figure_style() -> Iterator[None]:
     """Within it, figures have the house's rcParams: small sans type, thin axes, editable text in PDF and SVG."""
-    settings = {
+    settings: dict[Any, Any] = {  # matplotlib types the keys as a closed list
         "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib: same figure everywhere
         "font.size": 7.5,

@@ -1,0 +1,96 @@
+"""Tiny models built from configurations, offline: real architectures, random weights, a real trained tokenizer."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from babelscope.models import Model, open_model
+from babelscope.tasks import load_task
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+torch.set_num_threads(1)
+
+D_MODEL, N_LAYERS, HEADS = 32, 3, 4
+
+COMMON = {
+    "hidden_size": D_MODEL,
+    "num_hidden_layers": N_LAYERS,
+    "num_attention_heads": HEADS,
+    "intermediate_size": 48,
+    "max_position_embeddings": 2048,
+    "pad_token_id": 1,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+}
+
+GROUPED = {"num_key_value_heads": 2, "head_dim": 8}
+
+# Family -> settings beyond the common ones. Windows are shorter than the prompts, so that sliding attention is tested.
+CONFIGS: dict[str, dict[str, object]] = {
+    "llama": GROUPED | {"tie_word_embeddings": False},
+    "mistral": GROUPED | {"sliding_window": 24, "tie_word_embeddings": False},
+    "qwen2": GROUPED | {"tie_word_embeddings": True},
+    "qwen3": GROUPED | {"tie_word_embeddings": True},
+    "phi3": GROUPED | {"tie_word_embeddings": False},
+    "gemma2": GROUPED | {"sliding_window": 24, "query_pre_attn_scalar": 8, "final_logit_softcapping": 2.0},
+    "gemma3_text": GROUPED | {"sliding_window": 24, "query_pre_attn_scalar": 8, "layer_types": None},
+    "gpt2": {"n_embd": D_MODEL, "n_layer": N_LAYERS, "n_head": HEADS, "n_positions": 2048},
+    "bloom": {"n_layer": N_LAYERS, "n_head": HEADS},
+    "gpt_neox": {},
+    "opt": {"ffn_dim": 48, "word_embed_proj_dim": D_MODEL},
+}
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> PreTrainedTokenizerFast:
+    """A byte-level BPE with a BOS, trained on the project's own sentences."""
+    task = load_task("sentiment")
+    texts = [example.text for code in ("en", "de", "zh", "hi") for example in task.examples[code][:80]]
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    backend.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(vocab_size=600, special_tokens=["<bos>", "<eos>"], initial_alphabet=alphabet),
+    )
+    backend.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 0)])
+    return PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<bos>", eos_token="<eos>", pad_token="<eos>")
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> Callable[[str], Path]:
+    """A function from family to the folder of a saved tiny model, as from a hub."""
+    built: dict[str, Path] = {}
+
+    def build(family: str) -> Path:
+        if family not in built:
+            torch.manual_seed(0)
+            settings = {k: v for k, v in (COMMON | CONFIGS[family]).items() if v is not None}
+            config = AutoConfig.for_model(family, vocab_size=len(tokenizer), **settings)
+            net = AutoModelForCausalLM.from_config(config)
+            # Fresh weights are tiny and all layers alike; larger ones make every path matter.
+            with torch.no_grad():
+                for parameter in net.parameters():
+                    parameter.add_(torch.randn_like(parameter) * 0.1)
+            folder = tmp_path_factory.mktemp("models") / family
+            net.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+            assert json.loads((folder / "config.json").read_text())["model_type"] == family
+            built[family] = folder
+        return built[family]
+
+    return build
+
+
+@pytest.fixture
+def tiny(tiny_folder: Callable[[str], Path]) -> Callable[..., Model]:
+    """A function from family to an opened tiny model in float32 on the CPU."""
+
+    def build(family: str = "llama", **options: object) -> Model:
+        return open_model(str(tiny_folder(family)), dtype="float32", device="cpu", **options)  # type: ignore[arg-type]
+
+    return build

@@ -1,0 +1,222 @@
+"""States and scores against Hugging Face and TransformerLens, and against every way of batching them."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from babelscope.activations.capture import Captured, capture
+from babelscope.activations.doctor import difference, examine, merged
+from babelscope.activations.tokens import (
+    EncodedPrompt,
+    encode_labels,
+    encode_prompts,
+    shared_prefix,
+    vocabulary_texts,
+    word_tokens,
+)
+from babelscope.errors import CacheError, DataError, UsageError
+from babelscope.models import FAMILIES, Model, open_unembedding
+from babelscope.tasks import Example, Prompt, few_shot_prompts, load_task
+
+LABELS = ("negative", "positive")
+
+
+def prompts(code: str = "en", shots: int = 1, n: int = 7) -> list[Prompt]:
+    return few_shot_prompts(load_task("sentiment"), code, shots, n)
+
+
+def run(model: Model, chosen: list[Prompt], labels: tuple[str, ...] = LABELS, **options: object) -> Captured:
+    (captured,) = capture(model, chosen, labels, **options)  # type: ignore[arg-type]
+    return captured
+
+
+def relative(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a - b).norm() / b.norm())
+
+
+def reference(model: Model, prompt: Prompt) -> tuple[torch.Tensor, torch.Tensor]:
+    """One prompt through Hugging Face: pre-norm states [layer, token, d_model] and logits of the last token."""
+    ids = torch.tensor([model.tokenizer(prompt.full)["input_ids"]])
+    before_norm: list[torch.Tensor] = []
+    handle = model.final_norm.register_forward_pre_hook(lambda module, args: before_norm.append(args[0]))
+    with torch.inference_mode():
+        output = model.net(ids, output_hidden_states=True)
+    handle.remove()
+    return torch.cat([*output.hidden_states[:-1], before_norm[0]]), output.logits[0, -1]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_states_equal_hugging_face(tiny: Callable[..., Model], family: str) -> None:
+    model = tiny(family)
+    chosen = prompts()
+    captured = run(model, chosen)
+    for i, prompt in enumerate(chosen):
+        states, _ = reference(model, prompt)
+        assert relative(captured.last[i], states[:, -1]) < 1e-5
+        encoded = encode_prompts(model.tokenizer, [prompt], None)[0]
+        assert relative(captured.mean[i], states[:, encoded.start : encoded.end].mean(1)) < 1e-5
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_lens_at_the_last_layer_equals_the_logits(tiny: Callable[..., Model], family: str) -> None:
+    model = tiny(family)
+    chosen = prompts(n=2)
+    last = run(model, chosen).last[:, -1]
+    from_files = open_unembedding(model.name, dtype="float32")
+    for i, prompt in enumerate(chosen):
+        _, logits = reference(model, prompt)
+        assert relative(model.unembed(last[i : i + 1])[0], logits) < 1e-5
+        assert relative(from_files(last[i : i + 1])[0], logits) < 1e-5
+
+
+def test_softcap_bounds_the_logits(tiny: Callable[..., Model]) -> None:
+    model = tiny("gemma2")
+    states = 1e3 * torch.randn(5, model.d_model)
+    assert model.softcap == 2.0
+    assert model.unembed(states).abs().max() <= 2.0
+    assert (model.unembedding(model.final_norm(states)).abs() > 2.0).any()
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "gemma3_text", "mistral", "gpt2"])
+def test_states_equal_transformer_lens(tiny: Callable[..., Model], family: str) -> None:
+    bridge_module = pytest.importorskip("transformer_lens.model_bridge")
+    model = tiny(family, attention="eager")
+    prompt = prompts(n=1)
+    captured = run(model, prompt)
+    bridge = bridge_module.TransformerBridge.boot_transformers(
+        model.name, hf_model=model.net, tokenizer=model.tokenizer, dtype=torch.float32, device="cpu"
+    )
+    ids = torch.tensor([model.tokenizer(prompt[0].full)["input_ids"]])
+    with torch.inference_mode():
+        _, cache = bridge.run_with_cache(ids)
+    for layer in range(model.n_layers):
+        # In gemma and friends `resid_post` is the block's output, what we call layer i + 1.
+        assert relative(captured.last[0, layer + 1], cache[f"blocks.{layer}.hook_resid_post"][0, -1]) < 1e-5
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "options", [{"share_prefix": False}, {"token_budget": 1}, {"token_budget": 100}, {"token_budget": 10**6}]
+)
+def test_nothing_depends_on_batching(tiny: Callable[..., Model], family: str, options: dict[str, int]) -> None:
+    model = tiny(family)
+    chosen = prompts(shots=2)
+    one, other = run(model, chosen), run(model, chosen, **options)
+    assert difference(one, other) < 1e-4
+    assert torch.allclose(one.logprob, other.logprob, atol=1e-4)
+
+
+def test_nothing_depends_on_batch_mates(tiny: Callable[..., Model]) -> None:
+    model = tiny("gemma3_text")
+    chosen = prompts(n=9)
+    together, alone = run(model, chosen), run(model, chosen[4:5])
+    assert relative(together.last[4], alone.last[0]) < 1e-4
+    assert torch.allclose(together.logprob[4], alone.logprob[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("code", ["en", "zh", "hi"])
+def test_label_scores_are_sums_over_the_whole_sequence(tiny: Callable[..., Model], code: str) -> None:
+    """Labels of one, two and many tokens, against a plain forward over prompt + label."""
+    model = tiny("llama")
+    chosen = prompts(code, n=3)
+    labels = ("negative", "positive", "x", "पॉज़िटिव")
+    captured = run(model, chosen, labels)
+    sequences = [model.tokenizer(label, add_special_tokens=False)["input_ids"] for label in labels]
+    assert len({len(sequence) for sequence in sequences}) > 1
+    for i, prompt in enumerate(chosen):
+        ids = model.tokenizer(prompt.full)["input_ids"]
+        for k, sequence in enumerate(sequences):
+            with torch.inference_mode():
+                logprobs = model.net(torch.tensor([[*ids, *sequence]])).logits[0].log_softmax(-1)
+            expected = sum(float(logprobs[len(ids) - 1 + n, token]) for n, token in enumerate(sequence))
+            assert captured.logprob[i, k] == pytest.approx(expected, abs=1e-4)
+
+
+def test_labels_that_tokenise_alike_are_refused(tiny: Callable[..., Model]) -> None:
+    with pytest.raises(UsageError, match="'p' and 'positive' tokenise alike"):
+        run(tiny(), prompts(n=1), ("p", "positive"))
+
+
+def test_one_bos(tiny: Callable[..., Model]) -> None:
+    model = tiny()
+    for row in encode_prompts(model.tokenizer, prompts(), None):
+        assert row.ids.count(model.tokenizer.bos_token_id) == 1
+        assert row.ids[0] == model.tokenizer.bos_token_id
+
+
+def test_question_span_decodes_to_the_question(tiny: Callable[..., Model]) -> None:
+    model = tiny()
+    for code in ("en", "zh", "hi"):
+        chosen = prompts(code)
+        for prompt, row in zip(chosen, encode_prompts(model.tokenizer, chosen, None), strict=True):
+            decoded = model.tokenizer.decode(list(row.ids[row.start : row.end]))
+            assert prompt.example.text in decoded
+            assert len(decoded) <= len(prompt.example.text) + 4
+
+
+def test_shared_prefix_stops_before_the_question() -> None:
+    same = EncodedPrompt(ids=(0, 5, 6, 7, 8), start=3, end=4)
+    assert shared_prefix([same, same]) == 3
+    assert shared_prefix([same, EncodedPrompt((0, 5, 9, 7, 8), 3, 4)]) == 2
+
+
+def test_empty_text_and_long_prompts_are_named(tiny: Callable[..., Model]) -> None:
+    model = tiny()
+    empty = Prompt(Example("e7", "en", "test", " ", "positive"), "", '\nEmotion: "')
+    with pytest.raises(DataError, match=r"'e7' in 'en' has empty text"):
+        run(model, [empty])
+    long = Prompt(Example("e8", "en", "test", "very " * 3000, "positive"), "", '\nEmotion: "')
+    with pytest.raises(DataError, match=r"'e8' in 'en' has \d+ tokens, more than the model's context of 2048"):
+        run(model, [long])
+
+
+def test_state_that_is_not_finite_is_named(tiny: Callable[..., Model]) -> None:
+    model = tiny()
+    model.blocks[1].mlp.down_proj.weight.data[0, 0] = float("nan")  # type: ignore[union-attr, operator, index]
+    chosen = prompts(n=2)
+    with pytest.raises(CacheError, match=rf"'{chosen[0].example.id}' in 'en', position 'last', layer 2, is not finite"):
+        run(model, chosen)
+
+
+def test_word_tokens_leave_out_what_both_sets_begin_with() -> None:
+    vocabulary = {"p": [1], "po": [2], "positiv": [3, 4], "positive": [5], "x": [6]}
+    found = word_tokens(vocabulary, {"english": ["positive"], "target": ["positiv"]})
+    assert found == {"english": [5], "target": []}
+    found = word_tokens(vocabulary, {"english": ["positive"], "target": ["x"]})
+    assert found == {"english": [1, 2, 3, 4, 5], "target": [6]}
+
+
+def test_vocabulary_texts_cover_the_vocabulary(tiny: Callable[..., Model]) -> None:
+    model = tiny()
+    texts = vocabulary_texts(model.tokenizer)
+    assert sum(map(len, texts.values())) == len(model.tokenizer)
+
+
+def test_label_tokens_follow_the_quote(tiny: Callable[..., Model]) -> None:
+    model = tiny()
+    chosen = prompts(n=1)
+    encoded = encode_prompts(model.tokenizer, chosen, None)[0]
+    for label, sequence in zip(LABELS, encode_labels(model.tokenizer, chosen[0], encoded, LABELS), strict=True):
+        assert model.tokenizer.decode([*encoded.ids, *sequence]).endswith(f'"{label}')
+
+
+def test_doctor_passes_on_a_sound_model_and_fails_on_a_broken_one(tiny: Callable[..., Model]) -> None:
+    model = tiny("gemma2")
+    assert all(finding.passed for finding in examine(model, load_task("sentiment")))
+    # Blocks that see the whole batch break every invariance.
+    model.blocks[1].register_forward_hook(lambda block, args, output: output + output.mean())
+    failed = {finding.check for finding in examine(model, load_task("sentiment")) if not finding.passed}
+    assert "batch and padding invariance" in failed
+
+
+def test_merged_restores_the_adapter(tiny: Callable[..., Model]) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    model = tiny()
+    get_peft_model(model.net, LoraConfig(target_modules=["q_proj", "v_proj"], init_lora_weights=False))
+    chosen = prompts(n=3)
+    attached = run(model, chosen)
+    with merged(model):
+        inside = run(model, chosen)
+    assert 0 < difference(attached, inside) < 1e-4
+    assert difference(attached, run(model, chosen)) < 1e-5

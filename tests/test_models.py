@@ -1,0 +1,129 @@
+"""Opening models: what is refused, what is found, what is read without opening."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from babelscope import models
+from babelscope.errors import ModelError, UsageError
+from babelscope.models import FAMILIES, PACKAGED, Model, fingerprints, import_packaged, open_model, open_unembedding
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_row_of_the_table_finds_its_parts(tiny: Callable[..., Model], family: str) -> None:
+    model = tiny(family)
+    assert model.n_layers == 3
+    assert model.d_model == 32
+    assert model.unembed(torch.randn(2, 32)).shape == (2, model.unembedding.out_features)
+    names = {name.rsplit(".", 1)[-1] for name, _ in model.net.named_modules()}
+    assert set(model.family.query_value) <= names
+    assert not model.net.training
+    assert not any(parameter.requires_grad for parameter in model.net.parameters())
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma3_text", "gpt2"])
+def test_unembedding_is_read_without_opening_the_model(
+    tiny: Callable[..., Model], family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny(family)
+    states = 3 * torch.randn(4, model.d_model)
+    monkeypatch.setattr(models, "open_model", lambda *args, **kwargs: pytest.fail("the model was opened"))
+    torch.testing.assert_close(open_unembedding(model.name, dtype="float32")(states), model.unembed(states))
+
+
+def test_unknown_names_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="Unknown model 'gemma': no such folder, no hub id"):
+        open_model("gemma")
+    with pytest.raises(ModelError, match=r"holds no config\.json"):
+        open_model(str(tmp_path))
+
+
+def test_hub_failures_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*args: object, **kwargs: object) -> None:
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
+    with pytest.raises(ModelError, match=r"'nobody/nothing' cannot be fetched from the hub .*: no route"):
+        open_model("nobody/nothing")
+
+
+def test_unknown_family_says_how_to_add_a_row(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_folder("llama"), tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "mamba"}))
+    with pytest.raises(ModelError, match=r"family 'mamba' is not known.*give FAMILIES in models.py one row"):
+        open_model(str(folder))
+
+
+def test_pickled_weights_are_refused(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_folder("llama"), tmp_path / "model")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"no \.safetensors file.*can run code"):
+        open_model(str(folder))
+
+
+def test_truncated_weights_are_refused(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_folder("llama"), tmp_path / "model")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(ModelError, match="cannot be opened"):
+        open_model(str(folder))
+
+
+def test_missing_and_pickled_adapters_are_refused(tiny: Callable[..., Model], tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no adapter_config\.json"):
+        tiny(adapter=tmp_path)
+    (tmp_path / "adapter_config.json").write_text("{}")
+    (tmp_path / "adapter_model.bin").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"no adapter_model\.safetensors.*can run code"):
+        tiny(adapter=tmp_path)
+
+
+def test_dtype_and_device(tiny_folder: Callable[[str], Path]) -> None:
+    folder = str(tiny_folder("llama"))
+    assert open_model(folder, dtype="bfloat16").dtype == torch.bfloat16
+    assert open_model(folder).dtype in (torch.bfloat16, torch.float32)
+    with pytest.raises(UsageError, match="float16 overflows"):
+        open_model(folder, dtype="float16")
+    with pytest.raises(UsageError, match="Unknown device 'gpu'"):
+        open_model(folder, device="gpu")
+
+
+def test_fingerprints_follow_the_contents(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_folder("llama"), tmp_path / "model")
+    before = fingerprints(folder)
+    assert before == fingerprints(tiny_folder("llama"))
+    weights = bytearray((folder / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(weights)
+    after = fingerprints(folder)
+    assert before["model_sha256"] != after["model_sha256"]
+    assert before["tokenizer_sha256"] == after["tokenizer_sha256"]
+
+
+def test_import_needs_the_terms_and_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BABELSCOPE_HOME", str(tmp_path))
+    (name,) = PACKAGED
+    with pytest.raises(ModelError, match=f"not imported yet. Run `babelscope models import {name}`"):
+        open_model(name)
+
+    def refuse(terms: str) -> None:
+        assert "Gemma Terms of Use" in terms
+        raise UsageError("no")
+
+    with pytest.raises(UsageError, match="no"):
+        import_packaged(name, refuse)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UsageError, match="not a packaged model"):
+        import_packaged("llama")
+    missing = models.Packaged("no_such_module", "pip install it", "terms")
+    monkeypatch.setitem(PACKAGED, name, missing)
+    with pytest.raises(ModelError, match="not installed: pip install it"):
+        import_packaged(name)
+
+
+def test_a_local_folder_is_not_taken_for_a_hub_id(tiny_folder: Callable[[str], Path]) -> None:
+    assert models.resolve(str(tiny_folder("llama"))) == tiny_folder("llama")

@@ -1,0 +1,148 @@
+"""States as points in a plane (PCA or UMAP), base above aligned, one column per layer."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+
+from ..errors import DataError
+from .legends import add_legend
+from .style import NEUTRAL, TWO_COLUMNS, figure_style, language_color, language_marker
+from .tables import conditions_in, require, rows_where
+
+# Per kind: the columns of coordinates and those of the second table.
+_COORDINATES = {"pca": ("pc1", "pc2"), "umap": ("umap1", "umap2")}
+_QUALITY = {
+    "pca": ("layer", "position", "component", "explained_variance_ratio"),
+    "umap": ("layer", "position", "trustworthiness"),
+}
+_LAYERS = 5  # columns that fit a page
+_MOST_LABELLED = 20  # languages; beyond, codes cover the points
+
+
+def plot_projection(
+    points_table: pd.DataFrame,
+    quality_or_variance_table: pd.DataFrame,
+    kind: str = "pca",
+    position: str = "last",
+    layers: Sequence[int] | None = None,
+) -> Figure:
+    """Scatter of states: conditions down (base on top), layers across, coloured by language with a marker each.
+
+    The conditions of a layer share their limits, so that they can be compared; layers do not. The title tells the share
+    of variance that each component explains (PCA) or the trustworthiness in [0, 1] (UMAP, whose axes have no unit).
+    Languages' mean points carry their code where there is room.
+
+    Args:
+        points_table: `pca_table` or `umap_table` points: language, condition, layer, position, and pc1, pc2 or umap1,
+            umap2.
+        quality_or_variance_table: The table that comes with it: layer, position, and component,
+            explained_variance_ratio or trustworthiness.
+        kind: `pca` or `umap`.
+        position: Which position's states.
+        layers: Which layers; by default all up to five, else five from first to last, evenly spaced.
+
+    Raises:
+        DataError: an empty table, missing columns, an unknown kind, or a position or layer that is not in the table.
+    """
+    if kind not in _COORDINATES:
+        raise DataError(f"projection of kind {kind!r}: expected one of {', '.join(_COORDINATES)}")
+    x, y = _COORDINATES[kind]
+    require(points_table, ("language", "condition", "layer", "position", x, y), f"{kind} points table")
+    require(quality_or_variance_table, _QUALITY[kind], f"{kind} quality table")
+    points = rows_where(points_table, "position", position, f"{kind} points table")
+    quality = rows_where(quality_or_variance_table, "position", position, f"{kind} quality table")
+    shown = _evenly(points, layers, kind)
+    conditions = conditions_in(points)
+    languages = [str(code) for code in pd.unique(points["language"])]
+    with figure_style():
+        side = min((TWO_COLUMNS - 0.4) / len(shown), 2.4)
+        size = (max(side * len(shown), 2.9) + 0.4, side * len(conditions) + 1.05)
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(len(conditions), len(shown), squeeze=False)
+        for j, layer in enumerate(shown):
+            of_layer = points[points["layer"] == layer]
+            for i, condition in enumerate(conditions):
+                _scatter(axes[i, j], of_layer[of_layer["condition"] == condition], x, y, languages)
+                _frame(axes[i, j], of_layer[[x, y]].to_numpy(dtype=float))
+            axes[0, j].set_title(f"layer {layer}\n{_quality(quality[quality['layer'] == layer], kind)}", fontsize=7)
+        for i, condition in enumerate(conditions):
+            axes[i, 0].set_ylabel(condition, fontweight="bold")
+        # After all panels have their final size, because what fits depends on it.
+        add_legend(figure, _legend(languages), columns=10)
+        figure.draw_without_rendering()
+        if len(languages) <= _MOST_LABELLED:
+            for ax in axes.ravel():
+                _name_centres(ax)
+    return figure
+
+
+def _evenly(points: pd.DataFrame, layers: Sequence[int] | None, kind: str) -> list[int]:
+    present = sorted(int(layer) for layer in pd.unique(points["layer"]))
+    if layers is None:
+        return sorted({present[round(i)] for i in np.linspace(0, len(present) - 1, min(_LAYERS, len(present)))})
+    for layer in layers:
+        rows_where(points, "layer", layer, f"{kind} points table")
+    if not layers:
+        raise DataError(f"{kind}: an empty list of layers; name some of {present}, or None for a choice of them")
+    return list(layers)
+
+
+def _quality(rows: pd.DataFrame, kind: str) -> str:
+    if kind == "umap":
+        return f"trustw. {float(rows['trustworthiness'].iloc[0]):.2f}" if len(rows) else "trustw. unknown"
+    share = rows.sort_values("component")["explained_variance_ratio"].head(2)
+    return " · ".join(f"PC{i} {ratio:.0%}" for i, ratio in enumerate(share, start=1))
+
+
+def _scatter(ax: Axes, rows: pd.DataFrame, x: str, y: str, languages: Sequence[str]) -> None:
+    for language in languages:
+        own = rows[rows["language"] == language]
+        ax.scatter(
+            own[x], own[y], s=4, color=language_color(language), marker=language_marker(language), alpha=0.35,
+            linewidths=0, gid=f"language {language}", label=language,
+        )  # fmt: skip
+
+
+def _frame(ax: Axes, points: np.ndarray) -> None:
+    """Limits that hold every point of the layer (both conditions), with a margin; no ticks, the unit has no meaning."""
+    low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
+    margin = np.where(high > low, 0.06 * (high - low), 1.0)
+    ax.set_xlim(low[0] - margin[0], high[0] + margin[0])
+    ax.set_ylim(low[1] - margin[1], high[1] + margin[1])
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for spine in ax.spines.values():
+        spine.set_visible(True)
+        spine.set_color("#BBBBBB")
+
+
+def _name_centres(ax: Axes) -> None:
+    """Codes above the languages' mean points; one that would cover another is left out."""
+    if not np.ptp(ax.dataLim.get_points(), axis=0).any():
+        ax.text(0.5, 0.57, "all states are equal", transform=ax.transAxes, ha="center", color=NEUTRAL)
+        return
+    width, height = ax.bbox.width / ax.figure.dpi * 72, ax.bbox.height / ax.figure.dpi * 72
+    taken: list[tuple[float, float]] = []
+    for points in ax.collections:
+        cx, cy = np.asarray(points.get_offsets()).mean(axis=0)
+        px, py = ax.transLimits.transform((cx, cy)) * (width, height)  # in points of type
+        if any(abs(px - qx) < 10 and abs(py - qy) < 7.5 for qx, qy in taken):
+            continue
+        taken.append((px, py))
+        language = str(points.get_label())
+        ax.annotate(
+            language, (cx, cy), (0, 2.5), textcoords="offset points", ha="center", fontsize=6.5, fontweight="bold",
+            color=language_color(language), path_effects=[withStroke(linewidth=1.6, foreground="white")], zorder=5,
+        )  # fmt: skip
+
+
+def _legend(languages: Sequence[str]) -> list[Line2D]:
+    return [
+        Line2D([], [], linestyle="none", color=language_color(code), marker=language_marker(code), label=code)
+        for code in languages
+    ]
