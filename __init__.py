@@ -1,0 +1,64 @@
+"""babelscope: what happens inside a language model when it is aligned across languages.
+
+The names below are the public Python surface; each is imported when it is first used, so that `import babelscope` and
+`babelscope --help` stay quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .activations.cache import Request, write_cache
+    from .activations.capture import capture
+    from .activations.store import Cache
+    from .analyses import Settings, analyse
+    from .models import open_model, open_unembedding
+    from .results import draw_figures, verdict, write_report, write_tables
+    from .settings import load_study
+    from .study import Study, run_study
+    from .tasks import few_shot_prompts, load_task, question_pairs
+    from .training import PRESETS, Recipe, train
+
+_HOMES = {
+    "activations.cache": ("Request", "write_cache"),
+    "activations.capture": ("capture",),
+    "activations.store": ("Cache",),
+    "analyses": ("Settings", "analyse"),
+    "models": ("open_model", "open_unembedding"),
+    "results": ("draw_figures", "verdict", "write_report", "write_tables"),
+    "settings": ("load_study",),
+    "study": ("Study", "run_study"),
+    "tasks": ("few_shot_prompts", "load_task", "question_pairs"),
+    "training": ("PRESETS", "Recipe", "train"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "PRESETS",
+    "Cache",
+    "Recipe",
+    "Request",
+    "Settings",
+    "Study",
+    "analyse",
+    "capture",
+    "draw_figures",
+    "few_shot_prompts",
+    "load_study",
+    "load_task",
+    "open_model",
+    "open_unembedding",
+    "question_pairs",
+    "run_study",
+    "train",
+    "verdict",
+    "write_cache",
+    "write_report",
+    "write_tables",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME_OF[name]}", __name__), name)

@@ -41,7 +41,6 @@ class Settings:
     draws: int = 5000  # bootstrap samples
     seed: int = 0
     pivot: str = "en"  # the language that others are compared with
-    positions: tuple[str, ...] = POSITIONS
     layers: tuple[int, ...] | None = None  # None: all for curves, a spread of `panels` for projections
     panels: int = 5
     limit: int | None = None  # ids per language
@@ -157,7 +156,9 @@ def logit_lens(conditions: Conditions, on_progress: Progress) -> Tables:
         scores = {}
         for condition, cache in conditions.caches.items():
             states = torch.from_numpy(cache.states("last", layer)[chosen]).to(unembed.weight.dtype)
-            by_language = [lens_scores(states[i], unembed, words[code]) for i, code in enumerate(conditions.languages)]
+            by_language = [
+                lens_scores(states[i], unembed, words[code], chunk=128) for i, code in enumerate(conditions.languages)
+            ]
             scores[condition] = np.stack([np.column_stack([s.mass, s.entropy_bits]) for s in by_language])
             for code, s in zip(conditions.languages, by_language, strict=True):
                 tokens, probabilities = top_tokens(s.mean_probability, TOP_TOKENS)
@@ -178,11 +179,13 @@ def logit_lens(conditions: Conditions, on_progress: Progress) -> Tables:
         values.append(_without_english_target(value))
         deltas.append(_without_english_target(delta))
         on_progress(n + 1, len(layers))
-    return {
-        "logit_lens": pd.concat(values, ignore_index=True),
-        "logit_lens_delta": pd.concat(deltas, ignore_index=True),
-        "logit_lens_tokens": pd.DataFrame(likeliest),
-    }
+    return _filled(
+        {
+            "logit_lens": pd.concat(values, ignore_index=True),
+            "logit_lens_delta": pd.concat(deltas, ignore_index=True),
+            "logit_lens_tokens": pd.DataFrame(likeliest),
+        }
+    )
 
 
 def _check_same_model(name: str, cache: Cache) -> None:
@@ -251,7 +254,7 @@ def alignment(conditions: Conditions, on_progress: Progress) -> Tables:
         raise UsageError(
             f"Pivot {s.pivot!r} ({language(s.pivot).name}) is not in the cache: {' '.join(conditions.languages)}."
         )
-    todo = [(position, layer) for position in s.positions for layer in conditions.layers()]
+    todo = [(position, layer) for position in POSITIONS for layer in conditions.layers()]
     values, deltas = [], []
     for n, (position, layer) in enumerate(todo):
         value, delta = alignment_tables(
@@ -260,7 +263,14 @@ def alignment(conditions: Conditions, on_progress: Progress) -> Tables:
         values.append(value)
         deltas.append(delta)
         on_progress(n + 1, len(todo))
-    return {"alignment": pd.concat(values, ignore_index=True), "alignment_delta": pd.concat(deltas, ignore_index=True)}
+    return _filled(
+        {"alignment": pd.concat(values, ignore_index=True), "alignment_delta": pd.concat(deltas, ignore_index=True)}
+    )
+
+
+def _filled(tables: Tables) -> Tables:
+    """The base alone has no differences: no table rather than an empty one."""
+    return {name: table for name, table in tables.items() if len(table)}
 
 
 ANALYSES: dict[str, Callable[[Conditions, Progress], Tables]] = {
@@ -270,3 +280,23 @@ ANALYSES: dict[str, Callable[[Conditions, Progress], Tables]] = {
     "umap": umap,
     "alignment": alignment,
 }
+
+
+def analyse(
+    name: str,
+    caches: Mapping[str, Cache],
+    settings: Settings | None = None,
+    on_progress: Progress = lambda done, total: None,
+) -> Tables:
+    """Run one of `ANALYSES` on the caches of one experiment. Returns tidy tables by name.
+
+    Args:
+        caches: condition -> opened cache; the one called `base` is what others are compared with.
+
+    Raises:
+        UsageError: no such analysis, no base, or a layer or pivot that the caches do not have.
+        CacheError: caches of different models, tasks or prompts.
+    """
+    if name not in ANALYSES:
+        raise UsageError(f"Unknown probe {name!r}. Known: {', '.join(ANALYSES)}.")
+    return ANALYSES[name](Conditions(caches, settings or Settings()), on_progress)

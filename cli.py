@@ -262,11 +262,11 @@ def evaluate(
     caches: CachesArgument, limit: LimitOption = None, seed: SeedOption = 0, as_json: JsonOption = False
 ) -> None:
     """Accuracy and AUC from caches, with paired tests. Example: `babelscope eval base.h5 aligned.h5`"""
-    from .analyses import ANALYSES
+    from .analyses import Settings, analyse
     from .results import verdict
 
-    with _conditions(caches, limit=limit, seed=seed) as conditions:
-        tables = ANALYSES["accuracy"](conditions, lambda done, total: None)
+    with _opened(caches) as opened:
+        tables = analyse("accuracy", opened, Settings(limit=limit, seed=seed))
     table = tables.get("accuracy_delta", tables["accuracy"])
     _show(table, as_json, extra={"verdict": verdict(tables)})
 
@@ -284,17 +284,12 @@ def probe(
     as_json: JsonOption = False,
 ) -> None:
     """Analyse caches; write tables and figures. Example: `babelscope probe pca base.h5 aligned.h5 --out results`"""
-    from .analyses import ANALYSES
+    from .analyses import Settings, analyse
     from .results import draw_figures, write_tables
 
-    if name not in ANALYSES:
-        raise UsageError(f"Unknown probe {name!r}. Known: {', '.join(ANALYSES)}.")
-    chosen = _layer_numbers(layers)
-    with (
-        _conditions(caches, limit=limit, seed=seed, draws=draws, pivot=pivot, layers=chosen) as conditions,
-        _progress(name) as report,
-    ):
-        tables = ANALYSES[name](conditions, report)
+    settings = Settings(draws, seed, pivot, _layer_numbers(layers), limit=limit)
+    with _opened(caches) as opened, _progress(name) as report:
+        tables = analyse(name, opened, settings, report)
     paths = [*write_tables(tables, out / "tables"), *draw_figures(tables, out / "figures")]
     _show([{"file": str(path)} for path in paths], as_json)
 
@@ -356,19 +351,17 @@ def _layer_numbers(text: str | None) -> tuple[int, ...] | None:
 
 
 @contextmanager
-def _conditions(paths: list[Path], **settings: Any) -> Iterator[Any]:
-    """Open caches as conditions: the first is the base, others are called by their file names."""
+def _opened(paths: list[Path]) -> Iterator[dict[str, Any]]:
+    """Open caches by condition: the first is the base, others are called by their file names."""
     from contextlib import ExitStack
 
     from .activations.store import Cache
-    from .analyses import Conditions, Settings
 
     names = ["base", *(path.stem for path in paths[1:])]
     if len(set(names)) < len(names):
         raise UsageError(f"Conditions are named by their files, and two are alike: {', '.join(names)}. Rename one.")
     with ExitStack() as stack:
-        caches = {name: stack.enter_context(Cache(path)) for name, path in zip(names, paths, strict=True)}
-        yield Conditions(caches, Settings(**settings))
+        yield {name: stack.enter_context(Cache(path)) for name, path in zip(names, paths, strict=True)}
 
 
 @contextmanager

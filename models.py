@@ -151,7 +151,7 @@ def home() -> Path:
 
 def open_model(
     name: str,
-    adapter: Path | None = None,
+    adapter: Path | str | None = None,
     dtype: str = "auto",
     device: str = "auto",
     attention: str | None = None,
@@ -170,6 +170,7 @@ def open_model(
     from transformers import AutoModelForCausalLM
 
     place = choose_device(device)
+    adapter = Path(adapter) if adapter is not None else None
     folder = resolve(name)
     family = find_family(folder)
     if adapter is not None:

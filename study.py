@@ -189,10 +189,10 @@ class Study:
             return self._recorded(f"probe-{name}", self._probe_inputs(name))
 
         def run(on_progress: Progress) -> None:
-            from .analyses import ANALYSES
+            from .analyses import analyse
 
-            with self.open_conditions() as conditions:
-                tables = ANALYSES[name](conditions, on_progress)
+            with self._open_caches() as caches:
+                tables = analyse(name, caches, self._analysis_settings(), on_progress)
             outputs = [
                 *write_tables(tables, self.folder / "tables"),
                 *draw_figures(tables, self.folder / "figures"),
@@ -225,23 +225,18 @@ class Study:
         return Stage("report", lambda: self._recorded("report", inputs()), run)
 
     @contextmanager
-    def open_conditions(self) -> Iterator[Any]:
-        """The study's caches as analyses.Conditions."""
+    def _open_caches(self) -> Iterator[dict[str, Any]]:
         from .activations.store import Cache
-        from .analyses import Conditions, Settings
+
+        with ExitStack() as stack:
+            yield {name: stack.enter_context(Cache(self.cache_path(name))) for name in self.conditions}
+
+    def _analysis_settings(self) -> Any:
+        from .analyses import Settings
 
         p = self.settings.probes
-        settings = Settings(
-            draws=p.draws,
-            seed=self.settings.seed,
-            pivot=p.pivot,
-            layers=tuple(p.layers) if p.layers is not None else None,
-            panels=p.panels,
-            lens_limit=p.lens_limit,
-        )
-        with ExitStack() as stack:
-            caches = {name: stack.enter_context(Cache(self.cache_path(name))) for name in self.conditions}
-            yield Conditions(caches, settings)
+        layers = tuple(p.layers) if p.layers is not None else None
+        return Settings(p.draws, self.settings.seed, p.pivot, layers, p.panels, lens_limit=p.lens_limit)
 
     def _recorded(self, stage: str, inputs: dict[str, Any]) -> bool:
         path = self.folder / ".stages" / f"{stage}.json"

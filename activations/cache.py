@@ -39,7 +39,7 @@ class Request:
 def write_cache(
     model: Model,
     request: Request,
-    path: Path,
+    path: Path | str,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> bool:
     """Capture `request` with `model` into `path`, or find it there already. Returns whether work was done.
@@ -50,6 +50,7 @@ def write_cache(
         CacheError: `path` is another cache (the differing field is named), or cannot be written.
         DataError, UsageError: see `capture`.
     """
+    path = Path(path)
     prompts = request.prompts()
     everything = [prompt for group in prompts.values() for prompt in group]
     identity = cache_identity(model.folder, model.adapter, model.dtype, request)

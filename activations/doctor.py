@@ -1,5 +1,6 @@
 """Can a model's states and scores be trusted? Checks that compare two ways to the same number."""
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ def examine(model: Model, task: Task) -> list[Finding]:
         parity("batch and padding invariance", _run(model, sample, task, token_budget=1)),
         parity("shared prefix = full forward", _run(model, sample, task, share_prefix=False)),
         _close(model, "lens at last layer = logits", _lens_difference(model, sample, reference)),
+        _close(model, "TransformerLens resid_post = states", _transformer_lens_difference(model, sample[0], reference)),
         _labels(model, prompts, task),
         _context(model, prompts),
     ]
@@ -94,6 +96,27 @@ def _lens_difference(model: Model, prompts: Sequence[Prompt], reference: Capture
         rows = [model.net(torch.tensor([row.ids], device=model.device)).logits[0, -1].float() for row in encoded]
     logits = torch.stack(rows)
     return float(((lens - logits).norm(dim=-1) / logits.norm(dim=-1)).max())
+
+
+def _transformer_lens_difference(model: Model, prompt: Prompt, reference: Captured) -> float:
+    """Last-token residual streams of one prompt, as TransformerLens reads them, against the captured ones."""
+    from transformer_lens.model_bridge import TransformerBridge
+
+    # The bridge wraps modules in place: it gets a copy.
+    bridge = TransformerBridge.boot_transformers(
+        str(model.folder),
+        hf_model=copy.deepcopy(model.net),
+        tokenizer=model.tokenizer,
+        dtype=model.dtype,
+        device=str(model.device),
+    )
+    (row,) = encode_prompts(model.tokenizer, [prompt], None)
+    names = [f"blocks.{i}.hook_resid_post" for i in range(model.n_layers)]
+    with torch.inference_mode():
+        _, cache = bridge.run_with_cache(torch.tensor([row.ids], device=model.device), names_filter=names)
+    theirs = torch.stack([cache[name][0, -1] for name in names]).float().cpu()
+    ours = reference.last[0, 1:].float()
+    return float(((theirs - ours).norm(dim=-1) / ours.norm(dim=-1)).max())
 
 
 def _labels(model: Model, prompts: dict[str, list[Prompt]], task: Task) -> Finding:

@@ -38,7 +38,7 @@ def train(
     model: Model,
     pairs: Sequence[Pair],
     recipe: Recipe,
-    out: Path,
+    out: Path | str,
     *,
     seed: int = 0,
     on_progress: Callable[[Progress, int], None] = lambda progress, total: None,
@@ -52,6 +52,7 @@ def train(
         TrainingError: the loss became NaN or infinite; the last good adapter is kept in `<out>.last-good`.
         UsageError: `out` exists, the model has an adapter already, or there are too few pairs.
     """
+    out = Path(out)
     if out.exists():
         raise UsageError(f"{out} exists already. Choose another --out, or move it away.")
     if model.adapter is not None:

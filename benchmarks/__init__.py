@@ -1,0 +1,1 @@
+"""Speed and memory of babelscope against other ways to do the same: `python -m benchmarks` from the repository root."""

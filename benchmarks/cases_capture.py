@@ -1,0 +1,240 @@
+"""Caching the answer-position and mean states of all layers, and the label scores, of few-shot prompts.
+
+Every way tokenises the prompts, and returns the same things. The others run batches of 16 that are padded on the left.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from babelscope.activations.capture import capture
+from babelscope.activations.tokens import EncodedPrompt, encode_labels, encode_prompts
+from babelscope.models import Model
+from babelscope.tasks import Prompt, load_task
+from torch import Tensor
+
+from .measure import apart, interleaved, peak_increase, speed_ratios
+from .subjects import Sizes, open_real, six_shot, warm_up
+from .table import Outcome, Row, at_least
+
+CASE = "capture"
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class States:
+    """last and mean are [row, layer, d_model], logprob is [row, label]."""
+
+    last: Tensor
+    mean: Tensor | None  # None for the way that does not pool
+    logprob: Tensor
+
+
+@dataclass(frozen=True)
+class Padded:
+    """A batch with its padding on the left: the answer position is the last one in every row."""
+
+    ids: Tensor
+    mask: Tensor
+    positions: Tensor
+    weights: Tensor  # [row, token]; 1 / length on the question's own tokens
+
+    def inputs(self) -> dict[str, Tensor]:
+        return {"attention_mask": self.mask, "position_ids": self.positions}
+
+
+Way = Callable[[Sequence[Prompt]], States]
+
+
+def babelscope(dtype: str) -> Way:
+    model = open_real(dtype)
+    warm_up(model)
+
+    def way(prompts: Sequence[Prompt]) -> States:
+        parts = list(capture(model, prompts, load_task("sentiment").labels))
+        return States(*(torch.cat([getattr(part, name) for part in parts]) for name in ("last", "mean", "logprob")))
+
+    return way
+
+
+def hugging_face(dtype: str) -> Way:
+    """A careful user's loop: batches, mask, positions, and logits for the last position only."""
+    model = open_real(dtype)
+    warm_up(model)
+
+    @torch.inference_mode()
+    def way(prompts: Sequence[Prompt]) -> States:
+        encoded, labels = _encode(model, prompts)
+        parts = []
+        for batch in _padded(encoded):
+            output = model.net(
+                input_ids=batch.ids, **batch.inputs(), output_hidden_states=True, logits_to_keep=1, use_cache=False
+            )
+            parts.append(_gathered(output.hidden_states, output.logits, batch, labels))
+        return _joined(parts)
+
+    return way
+
+
+def transformer_lens(dtype: str) -> Way:
+    """TransformerBridge.run_with_cache, residual stream only, logits for the last position only."""
+    from transformer_lens.model_bridge import TransformerBridge
+
+    model = open_real(dtype)
+    bridge = TransformerBridge.boot_transformers(
+        model.name, hf_model=model.net, tokenizer=model.tokenizer, dtype=model.dtype, device="cpu"
+    )
+    names = ["blocks.0.hook_resid_pre", *(f"blocks.{i}.hook_resid_post" for i in range(bridge.cfg.n_layers))]
+    with torch.inference_mode():
+        bridge(torch.arange(2, 10)[None])
+
+    @torch.inference_mode()
+    def way(prompts: Sequence[Prompt]) -> States:
+        encoded, labels = _encode(model, prompts)
+        parts = []
+        for batch in _padded(encoded):
+            logits, cache = bridge.run_with_cache(
+                batch.ids, names_filter=names, **batch.inputs(), logits_to_keep=1, use_cache=False
+            )
+            parts.append(_gathered([cache[name] for name in names], logits, batch, labels))
+        return _joined(parts)
+
+    return way
+
+
+def one_by_one(dtype: str) -> Way:
+    """A prompt at a time, every layer's last token through final norm and unembedding, as scripts for one paper do."""
+    model = open_real(dtype)
+    warm_up(model)
+
+    @torch.inference_mode()
+    def way(prompts: Sequence[Prompt]) -> States:
+        encoded, labels = _encode(model, prompts)
+        last, logprob = [], []
+        for prompt in encoded:
+            output = model.net(input_ids=torch.tensor([prompt.ids]), output_hidden_states=True, use_cache=False)
+            *before, final = (hidden[0, -1:] for hidden in output.hidden_states)  # the final one is normed already
+            lens = [model.log_probabilities(model.final_norm(state)) for state in before]
+            lens.append(model.log_probabilities(final))
+            last.append(torch.cat([*before, final]))
+            logprob.append(lens[-1][0, labels])
+        return States(torch.stack(last), None, torch.stack(logprob))
+
+    return way
+
+
+WAYS: dict[str, Callable[[str], Way]] = {
+    "babelscope": babelscope,
+    "Hugging Face, batches of 16": hugging_face,
+    "TransformerLens run_with_cache": transformer_lens,
+    "one by one, all layers unembedded": one_by_one,
+}
+OURS, HUGGING_FACE, LENS, ONE_BY_ONE = WAYS
+TARGETS = {HUGGING_FACE: 4.0, LENS: 8.0}
+
+
+def run(sizes: Sizes) -> Outcome:
+    seconds, tokens, labels = apart(times, sizes)
+    peaks = {name: apart(peak, name, sizes) for name in WAYS}
+    rows = []
+    for name, measured in seconds.items():
+        ratios = speed_ratios(measured, seconds[OURS]) if name != OURS else []
+        rows.append(
+            Row(
+                CASE,
+                name,
+                measured,
+                [tokens] * sizes.rounds,
+                peaks[name],
+                ratios,
+                peaks[OURS] / peaks[name] if ratios else None,
+                at_least(ratios, TARGETS[name]) if name in TARGETS else "",
+            )
+        )
+    agreement = "; ".join(f"{name}: {text}" for name, text in apart(parity, sizes).items())
+    return Outcome(
+        rows,
+        [
+            f"capture: {sizes.prompts} six-shot prompts, {tokens:,} tokens with the shared demonstrations, {labels}. "
+            "Every way tokenises, keeps last-token and mean states of all layers (one by one: last only) and scores "
+            "the labels. Hugging Face and TransformerLens unembed the last position only.",
+            f"capture, one by one: {sizes.one_by_one} prompts were run, and their seconds scaled to {sizes.prompts}.",
+            f"capture, largest difference from babelscope in float32 over {sizes.parity_prompts} prompts (states "
+            f"before the last block's output, relative to their norm; label scores in nats): {agreement}.",
+        ],
+    )
+
+
+def times(sizes: Sizes) -> tuple[dict[str, list[float]], int, str]:
+    prompts = six_shot(sizes.prompts)
+    ways = {name: build("auto") for name, build in WAYS.items()}
+    for way in ways.values():
+        way(prompts[:1])
+    chosen = {name: prompts[: sizes.one_by_one] if name == ONE_BY_ONE else prompts for name in WAYS}
+    seconds = interleaved({name: (lambda n=name: ways[n](chosen[n])) for name in WAYS}, sizes.rounds)
+    seconds[ONE_BY_ONE] = [value * sizes.prompts / sizes.one_by_one for value in seconds[ONE_BY_ONE]]
+    model = open_real()
+    tokens = sum(len(prompt.ids) for prompt in encode_prompts(model.tokenizer, prompts, None))
+    return seconds, tokens, str(model.dtype).removeprefix("torch.")
+
+
+def peak(name: str, sizes: Sizes) -> float:
+    prompts = six_shot(sizes.one_by_one if name == ONE_BY_ONE else sizes.prompts)
+    way = WAYS[name]("auto")
+    return peak_increase(lambda: way(prompts))
+
+
+def parity(sizes: Sizes) -> dict[str, str]:
+    """How far the others' results are from ours, so that only like is compared with like."""
+    prompts = six_shot(sizes.parity_prompts)
+    ours = babelscope("float32")(prompts)
+    found = {}
+    for name in list(WAYS)[1:]:
+        other = WAYS[name]("float32")(prompts)
+        # Hugging Face hands out the last block's output only after the final norm: it is not compared.
+        states = _distance(other.last[:, :-1], ours.last[:, :-1])
+        if other.mean is not None and ours.mean is not None:
+            states = max(states, _distance(other.mean[:, :-1], ours.mean[:, :-1]))
+        found[name] = f"{states:.0e} and {(other.logprob - ours.logprob).abs().max():.0e}"
+    return found
+
+
+def _distance(other: Tensor, ours: Tensor) -> float:
+    return float(((other - ours).norm(dim=-1) / ours.norm(dim=-1)).max())
+
+
+def _encode(model: Model, prompts: Sequence[Prompt]) -> tuple[list[EncodedPrompt], list[int]]:
+    encoded = encode_prompts(model.tokenizer, prompts, model.context_length)
+    sequences = encode_labels(model.tokenizer, prompts[0], encoded[0], load_task("sentiment").labels)
+    if any(len(sequence) > 1 for sequence in sequences):
+        raise RuntimeError("The simple ways score labels of one token only; this model splits them.")
+    return encoded, [sequence[0] for sequence in sequences]
+
+
+def _padded(encoded: Sequence[EncodedPrompt]) -> Iterator[Padded]:
+    for begin in range(0, len(encoded), BATCH):
+        rows = encoded[begin : begin + BATCH]
+        shape = (len(rows), max(len(row.ids) for row in rows))
+        ids, mask, weights = (
+            torch.zeros(shape, dtype=torch.long),
+            torch.zeros(shape, dtype=torch.long),
+            torch.zeros(shape),
+        )
+        for i, row in enumerate(rows):
+            shift = shape[1] - len(row.ids)
+            ids[i, shift:] = torch.tensor(row.ids)
+            mask[i, shift:] = 1
+            weights[i, shift + row.start : shift + row.end] = 1 / (row.end - row.start)
+        yield Padded(ids, mask, (mask.cumsum(-1) - 1).clamp(min=0), weights)
+
+
+def _gathered(hidden: Sequence[Tensor], logits: Tensor, batch: Padded, labels: Sequence[int]) -> States:
+    weights = batch.weights.unsqueeze(1)
+    mean = [torch.bmm(weights, layer.float()).squeeze(1).to(layer.dtype) for layer in hidden]
+    scores = logits[:, -1].float().log_softmax(-1)[:, labels]
+    return States(torch.stack([layer[:, -1] for layer in hidden], 1), torch.stack(mean, 1), scores)
+
+
+def _joined(parts: Sequence[States]) -> States:
+    means = [part.mean for part in parts if part.mean is not None]
+    return States(torch.cat([p.last for p in parts]), torch.cat(means), torch.cat([p.logprob for p in parts]))

@@ -1,0 +1,69 @@
+"""Seconds of ways that are compared, and the peak memory of one way in a process of its own."""
+
+import os
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def interleaved(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each way in each round. A round runs A, B, C in turn, so that a busy machine slows all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for done in range(rounds):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - started)
+            say(f"  {name}, round {done + 1} of {rounds}: {seconds[name][-1]:.2f} s")
+    return seconds
+
+
+def speed_ratios(other: list[float], ours: list[float]) -> list[float]:
+    """How many times faster ours is, round by round."""
+    return [theirs / own for theirs, own in zip(other, ours, strict=True)]
+
+
+def apart(function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+    """`function(...)` in a fresh process: what earlier cases allocated, compiled or warmed up does not count."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *args, **kwargs).result()
+
+
+def median_apart(
+    times: int, function: Callable[Arguments, float], *args: Arguments.args, **kwargs: Arguments.kwargs
+) -> float:
+    return statistics.median(apart(function, *args, **kwargs) for _ in range(times))
+
+
+def peak_increase(work: Callable[[], object]) -> float:
+    """MB by which the process's peak resident memory, while `work` runs, exceeds what is resident before."""
+    _forget_peak()
+    before = _peak()
+    work()
+    return _peak() - before
+
+
+def _peak() -> float:
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def _forget_peak() -> None:
+    """Let Linux count the peak anew, so that a peak while the model was opened hides nothing. Elsewhere: no effect."""
+    switch = Path("/proc/self/clear_refs")
+    if os.access(switch, os.W_OK):
+        switch.write_text("5")
+
+
+def say(line: str) -> None:
+    """Progress goes to stderr; stdout is the table's."""
+    print(line, file=sys.stderr, flush=True)

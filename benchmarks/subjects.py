@@ -1,0 +1,88 @@
+"""What is measured: how much of it, and on which model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from babelscope.models import Model, open_model
+from babelscope.tasks import Prompt, Task, few_shot_prompts, load_task
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+MODEL = "gemma-3-270m"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    prompts: int  # six-shot prompts in the capture cases
+    one_by_one: int  # of them, how many the slowest way runs
+    parity_prompts: int  # compared in float32
+    rounds: int
+    pairs: int  # per training step
+    parity_pairs: int  # compared in float32
+    steps: int
+    cached: tuple[int, int]  # prompts per language, few and many
+    memory_rounds: int  # of the cheap, noisy memory case
+    starts: int  # of the command
+
+
+FULL = Sizes(64, 8, 8, 5, 16, 4, 3, (200, 2000), 3, 7)
+QUICK = Sizes(4, 1, 2, 2, 4, 2, 2, (20, 200), 1, 3)
+
+
+def open_real(dtype: str = "auto") -> Model:
+    return open_model(MODEL, dtype=dtype, device="cpu")
+
+
+def warm_up(model: Model) -> None:
+    """One short forward with logits: weights that were only mapped from disk are resident from here on."""
+    with torch.inference_mode():
+        model.net(input_ids=torch.arange(2, 10)[None])
+
+
+def six_shot(number: int) -> list[Prompt]:
+    return few_shot_prompts(load_task("sentiment"), "en", 6, number)
+
+
+def enlarged(task: Task, languages: Sequence[str], number: int) -> Task:
+    """The task with `number` examples in each language: its own, over and over under new ids."""
+    examples = {}
+    for code in languages:
+        own = task.examples[code]
+        examples[code] = tuple(replace(own[i % len(own)], id=f"{own[i % len(own)].id}-{i}") for i in range(number))
+    return replace(task, examples=examples)
+
+
+def random_llama(folder: Path, d_model: int = 128, layers: int = 6) -> Model:
+    """A small llama with random weights and a byte-level BPE trained on the task's own sentences."""
+    torch.manual_seed(0)
+    tokenizer = _trained_tokenizer()
+    config = AutoConfig.for_model(
+        "llama",
+        vocab_size=len(tokenizer),
+        hidden_size=d_model,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        intermediate_size=2 * d_model,
+        max_position_embeddings=2048,
+        tie_word_embeddings=False,
+    )
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return open_model(str(folder), dtype="float32", device="cpu")
+
+
+def _trained_tokenizer() -> PreTrainedTokenizerFast:
+    texts = [example.text for example in load_task("sentiment").examples["en"][:200]]
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=600, special_tokens=["<bos>", "<eos>"], initial_alphabet=alphabet, show_progress=False
+    )
+    backend.train_from_iterator(texts, trainer)
+    backend.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 0)])
+    return PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<bos>", eos_token="<eos>", pad_token="<eos>")

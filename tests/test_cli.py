@@ -1,0 +1,188 @@
+"""The command line as a user meets it: in its own process, with right and wrong input."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from babelscope import cli
+from babelscope.errors import BabelscopeError, UsageError
+from typer.testing import CliRunner, Result
+
+COMMANDS = [
+    [],
+    ["models"],
+    ["models", "list"],
+    ["models", "import"],
+    ["models", "doctor"],
+    ["tasks", "list"],
+    ["tasks", "show"],
+    ["tasks", "check"],
+    ["train"],
+    ["cache"],
+    ["eval"],
+    ["probe"],
+    ["plot"],
+    ["report"],
+    ["study", "run"],
+]
+
+
+def babelscope(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "babelscope", *map(str, arguments)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False)
+
+
+def invoke(*arguments: object) -> Result:
+    """In this process, as fast as a call; what main() does with errors is left to `babelscope`."""
+    return CliRunner().invoke(cli.app, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def caches(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Callable[[str], Path]) -> Path:
+    """A folder with an adapter and two caches, made by the commands themselves."""
+    folder, model = tmp_path_factory.mktemp("cli"), tiny_folder("qwen2")
+    common = ("--model", model, "--dtype", "float32", "--device", "cpu", "--json")
+    trained = invoke("train", *common, "--pairs", "zh-en", "--number", 10, "--out", folder / "adapter")
+    assert trained.exit_code == 0, trained.output
+    shape = ("--languages", "en,zh,sw", "--shots", 1, "--limit", 6)
+    assert invoke("cache", *common, *shape, "--out", folder / "base.h5").exit_code == 0
+    adapter = ("--adapter", folder / "adapter")
+    assert invoke("cache", *common, *shape, *adapter, "--out", folder / "aligned.h5").exit_code == 0
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_has_an_example(command: list[str]) -> None:
+    result = invoke(*command, "--help")
+    assert result.exit_code == 0
+    if command and command not in (["models"],):
+        assert "Example: " in " ".join(result.output.replace("│", " ").split())
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    heavy = "('torch', 'pandas', 'h5py', 'transformers', 'pydantic')"
+    code = f"import sys; from babelscope.cli import app; print([m for m in {heavy} if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_train_then_cache_then_eval(caches: Path) -> None:
+    result = invoke("eval", caches / "base.h5", caches / "aligned.h5", "--json")
+    assert result.exit_code == 0, result.output
+    printed = json.loads(result.stdout)
+    assert {row["language"] for row in printed["rows"]} == {"en", "zh", "sw"}
+    assert {row["language"]: row["trained"] for row in printed["rows"]} == {"en": True, "zh": True, "sw": False}
+    assert any("aligned: mean accuracy over all 3 languages" in line for line in printed["verdict"])
+    assert invoke("eval", caches / "base.h5", "--limit", 3).exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["accuracy", "logit-lens", "pca", "alignment"])
+def test_probe_writes_tables_and_figures(caches: Path, tmp_path: Path, name: str) -> None:
+    arguments = (caches / "base.h5", caches / "aligned.h5", "--out", tmp_path, "--draws", 100, "--layers", "1,3")
+    result = invoke("probe", name, *arguments, "--json")
+    assert result.exit_code == 0, result.output
+    files = [Path(row["file"]) for row in json.loads(result.stdout)["rows"]]
+    assert all(file.is_file() for file in files)
+    assert {file.suffix for file in files} == {".csv", ".png", ".pdf"}
+    drawn = invoke("plot", tmp_path / "tables", "--out", tmp_path / "again", "--json")
+    names = {Path(row["file"]).name for row in json.loads(drawn.stdout)["rows"]}
+    assert names == {file.name for file in files if file.suffix != ".csv"}
+    report = invoke("report", tmp_path)
+    assert report.exit_code == 0
+    assert "<html" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_probe_of_the_base_alone(caches: Path, tmp_path: Path) -> None:
+    for name in ("accuracy", "alignment"):
+        assert invoke("probe", name, caches / "base.h5", "--out", tmp_path, "--draws", 100).exit_code == 0
+    assert not (tmp_path / "tables" / "accuracy_delta.csv").exists()
+
+
+def test_doctor(tiny_folder: Callable[[str], Path], caches: Path) -> None:
+    result = invoke("models", "doctor", tiny_folder("qwen2"), "--adapter", caches / "adapter", "--json")
+    findings = {row["check"]: row["passed"] for row in json.loads(result.stdout)["rows"]}
+    assert len(findings) == 8
+    for check in (
+        "shared prefix = full forward",
+        "lens at last layer = logits",
+        "TransformerLens resid_post = states",
+        "adapter attached = merged",
+    ):
+        assert findings[check], check
+    # The tiny tokenizer needs more tokens than the tiny context has for languages it was not trained on.
+    assert result.exit_code == (0 if all(findings.values()) else 1)
+
+
+def test_lists() -> None:
+    assert "gemma-3-270m" in invoke("models", "list").output
+    tasks = json.loads(invoke("tasks", "list", "--json").stdout)["rows"]
+    assert tasks[0]["languages"] == 20
+    assert '情感: "' in invoke("tasks", "show", "sentiment", "--languages", "zh").output
+    checked = json.loads(invoke("tasks", "check", "--json").stdout)
+    assert checked["findings"] == []
+
+
+WRONG = [
+    (("train", "--model", "MODEL", "--pairs", "zhen", "--out", "OUT"), "not of the form SOURCE-TARGET", 2),
+    (
+        ("train", "--model", "MODEL", "--pairs", "zh-en", "--out", "OUT", "--preset", "big"),
+        "preset 'big' is unknown",
+        2,
+    ),
+    (("train", "--model", "nowhere", "--pairs", "zh-en", "--out", "OUT"), "Unknown model 'nowhere'", 1),
+    (("cache", "--model", "MODEL", "--out", "OUT", "--languages", "xx"), "Unknown language 'xx'", 2),
+    (("cache", "--model", "MODEL", "--out", "OUT", "--shots", "40"), "40 shots were asked for", 2),
+    (("cache", "--model", "MODEL", "--out", "OUT", "--task", "nil"), "Unknown task 'nil'", 2),
+    (("cache", "--model", "MODEL", "--out", "OUT", "--dtype", "int8"), "dtype 'int8'", 2),
+    (("cache", "--model", "MODEL", "--out", "OUT", "--adapter", "nowhere"), "no adapter_config.json", 1),
+    (("eval", "nowhere.h5"), "does not exist. Make it with `babelscope cache`", 1),
+    (("probe", "tsne", "BASE", "--out", "OUT"), "Unknown probe 'tsne'. Known: accuracy", 2),
+    (("probe", "pca", "BASE", "--out", "OUT", "--layers", "one"), "--layers 'one' is not a list of numbers", 2),
+    (("probe", "pca", "BASE", "--out", "OUT", "--layers", "77"), "Layer 77 was asked for", 2),
+    (("probe", "alignment", "BASE", "--out", "OUT", "--pivot", "fr"), "Pivot 'fr' (French) is not in the cache", 2),
+    (("probe", "pca", "BASE", "BASE", "--out", "OUT"), "two are alike", 2),
+    (("plot", "nowhere", "--out", "OUT"), "holds no CSV tables", 1),
+    (("report", "nowhere"), "holds no CSV tables", 1),
+    (("study", "run", "nowhere.yaml", "--out", "OUT"), "cannot be read", 2),
+    (("models", "import", "llama"), "not a packaged model", 2),
+    (("tasks", "show", "sentiment", "--languages", "english"), "Did you mean 'en'", 2),
+    (("tasks", "check", "nowhere"), "does not exist", 2),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message", "code"), WRONG, ids=[" ".join(w[0][:3]) + str(w[2]) for w in WRONG])
+def test_mistakes_raise_what_main_turns_into_exit_codes(
+    tmp_path: Path,
+    caches: Path,
+    tiny_folder: Callable[[str], Path],
+    arguments: tuple[str, ...],
+    message: str,
+    code: int,
+) -> None:
+    places = {"MODEL": tiny_folder("qwen2"), "OUT": tmp_path / "out", "BASE": caches / "base.h5"}
+    result = invoke(*(places.get(a, a) for a in arguments))
+    assert isinstance(result.exception, BabelscopeError), result.output
+    assert message in str(result.exception)
+    assert isinstance(result.exception, UsageError) == (code == 2)
+    assert not (tmp_path / "out").exists()
+
+
+def test_main_prints_one_message_without_traceback(tmp_path: Path) -> None:
+    for arguments, code in ((("eval", "nowhere.h5"), 1), (("probe", "tsne", "a.h5", "--out", "x"), 2), (("evla",), 2)):
+        result = babelscope(*arguments, cwd=tmp_path)
+        assert result.returncode == code
+        assert "Traceback" not in result.stderr
+    assert "Traceback" in babelscope("--debug", "eval", "nowhere.h5", cwd=tmp_path).stderr
+
+
+def test_piped_progress_is_plain_lines(caches: Path, tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    arguments = ("--model", tiny_folder("qwen2"), "--out", tmp_path / "b.h5", "--languages", "en", "--limit", 4)
+    result = babelscope("cache", *arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "cache: 4/4" in result.stderr
+    assert "\x1b" not in result.stderr + result.stdout
