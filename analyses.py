@@ -58,6 +58,8 @@ class Conditions:
         if "base" not in self.caches:
             raise UsageError(f"No cache stands for the condition 'base' among {', '.join(self.caches)}.")
         together(self.caches.values())
+        ordered = {"base": self.caches["base"], **self.caches}
+        object.__setattr__(self, "caches", ordered)  # the base first, however the mapping was written
 
     @property
     def base(self) -> Cache:
@@ -87,16 +89,17 @@ class Conditions:
         row_of = {key: row for row, key in enumerate(zip(self.examples["language"], self.examples["id"], strict=True))}
         return np.array([[row_of[code, i] for i in self.ids] for code in self.languages])
 
-    @cached_property
-    def trained(self) -> list[str]:
-        """Languages in any adapter's training pairs."""
-        return sorted({code for cache in self.caches.values() for code in cache.attributes["trained_languages"]})
+    def trained(self, condition: str) -> list[str] | None:
+        """Languages in the training pairs of a condition's adapter; None for an adapter of unknown making."""
+        attributes = self.caches[condition].attributes
+        languages: list[str] = attributes["trained_languages"]
+        return languages if languages or not attributes["adapter_sha256"] else None
 
     def states(self, position: str, layer: int) -> dict[str, Float[np.ndarray, "language id d_model"]]:
         return {name: cache.states(position, layer)[self.rows] for name, cache in self.caches.items()}
 
     def layers(self, spread: int | None = None) -> list[int]:
-        """The chosen layers, or all, or `spread` of them from first to last."""
+        """The chosen layers, or all, or `spread` of them from the first block to the last."""
         n = self.base.n_layers
         if self.settings.layers is not None:
             for layer in self.settings.layers:
@@ -110,31 +113,46 @@ class Conditions:
 
 def accuracy(conditions: Conditions, on_progress: Progress) -> Tables:
     """Accuracy, AUC and predicted labels by language; paired differences; means over groups of languages."""
-    answers = [_answers(name, cache, conditions) for name, cache in conditions.caches.items()]
-    base, others = answers[0], answers[1:]
-    draws, seed, trained = conditions.settings.draws, conditions.settings.seed, conditions.trained
+    answers = {name: _answers(name, cache, conditions.settings.limit) for name, cache in conditions.caches.items()}
+    base, others = answers["base"], [name for name in answers if name != "base"]
+    draws, seed = conditions.settings.draws, conditions.settings.seed
+    marked = {name: conditions.trained(name) for name in others}
+    marked["base"] = sorted({code for codes in marked.values() for code in codes or ()})
+
+    def concat(make: Callable[[str, list[str]], pd.DataFrame], names: Sequence[str]) -> pd.DataFrame:
+        tables = [make(name, marked[name] or []) for name in names]
+        for name, table in zip(names, tables, strict=True):
+            if marked[name] is None and "trained" in table:
+                table["trained"] = None
+        return pd.concat(tables, ignore_index=True)
+
     tables = {
-        "accuracy": accuracy_table(answers, trained, draws=draws, seed=seed),
-        "predicted_share": predicted_share_table(answers),
+        "accuracy": concat(lambda name, codes: accuracy_table([answers[name]], codes, draws, seed), list(answers)),
+        "predicted_share": predicted_share_table(list(answers.values())),
     }
     if others:
-        tables["accuracy_delta"] = accuracy_delta_table(base, others, trained, draws=draws, seed=seed)
-        tables["accuracy_groups"] = accuracy_group_table(base, others, trained, draws=draws, seed=seed)
+        tables["accuracy_delta"] = concat(
+            lambda name, codes: accuracy_delta_table(base, [answers[name]], codes, draws, seed), others
+        )
+        groups = concat(lambda name, codes: accuracy_group_table(base, [answers[name]], codes, draws, seed), others)
+        unknown = [name for name in others if marked[name] is None]
+        tables["accuracy_groups"] = groups[~groups["condition"].isin(unknown) | (groups["group"] == "all")]
     on_progress(1, 1)
     return tables
 
 
-def _answers(name: str, cache: Cache, conditions: Conditions) -> Answers:
-    rows = conditions.rows.ravel()
-    examples = conditions.examples.iloc[rows]
-    labels = cache.labels
+def _answers(name: str, cache: Cache, limit: int | None) -> Answers:
+    """All rows of a cache, whether or not other languages have their ids."""
+    examples = cache.examples()
+    if limit is not None:
+        examples = examples.groupby("language", sort=False).head(limit)
     return Answers(
         condition=name,
-        labels=labels,
+        labels=cache.labels,
         language=examples["language"].to_numpy(dtype=str),
         id=examples["id"].to_numpy(dtype=str),
-        truth=np.array([labels.index(label) for label in examples["label"]]),
-        logprob=cache.logprob()[rows],
+        truth=np.array([cache.labels.index(label) for label in examples["label"]]),
+        logprob=cache.logprob()[examples.index],
     )
 
 
@@ -145,7 +163,7 @@ def logit_lens(conditions: Conditions, on_progress: Progress) -> Tables:
     """
     name = conditions.base.attributes["model"]
     _check_same_model(name, conditions.base)
-    unembed = open_unembedding(name)
+    unembed = open_unembedding(name, dtype=conditions.base.attributes["compute_dtype"])
     tokenizer = open_tokenizer(name)
     words = _word_sets(conditions, vocabulary_texts(tokenizer))
     quantities = ("english_mass", "target_mass", "entropy_bits")
@@ -176,8 +194,8 @@ def logit_lens(conditions: Conditions, on_progress: Progress) -> Tables:
         value, delta = lens_tables(
             scores, quantities, conditions.languages, layer, conditions.settings.draws, conditions.settings.seed
         )
-        values.append(_without_english_target(value))
-        deltas.append(_without_english_target(delta))
+        values.append(_with_words(value, words))
+        deltas.append(_with_words(delta, words))
         on_progress(n + 1, len(layers))
     return _filled(
         {
@@ -201,15 +219,15 @@ def _word_sets(conditions: Conditions, vocabulary: Mapping[str, Sequence[int]]) 
     english = conditions.base.labels
     sets = {}
     for code in conditions.languages:
-        words = {"english": english} if code == "en" else {"english": english, "target": list(own[code].values())}
-        found = word_tokens(vocabulary, words)
-        sets[code] = [torch.tensor(found.get(key, ()), dtype=torch.long) for key in ("english", "target")]
+        found = word_tokens(vocabulary, [english, () if code == "en" else tuple(own[code].values())])
+        sets[code] = [torch.tensor(tokens, dtype=torch.long) for tokens in found]
     return sets
 
 
-def _without_english_target(table: pd.DataFrame) -> pd.DataFrame:
-    """English has no answer words but the English ones."""
-    return table[~((table["language"] == "en") & (table["quantity"] == "target_mass"))]
+def _with_words(table: pd.DataFrame, words: Mapping[str, Sequence[torch.Tensor]]) -> pd.DataFrame:
+    """Without the target mass of languages that have no token of their own: English, and German with "positiv"."""
+    wordless = [code for code, (_, target) in words.items() if len(target) == 0]
+    return table[~(table["language"].isin(wordless) & (table["quantity"] == "target_mass"))]
 
 
 def pca(conditions: Conditions, on_progress: Progress) -> Tables:
@@ -254,6 +272,8 @@ def alignment(conditions: Conditions, on_progress: Progress) -> Tables:
         raise UsageError(
             f"Pivot {s.pivot!r} ({language(s.pivot).name}) is not in the cache: {' '.join(conditions.languages)}."
         )
+    if len(conditions.languages) < 2:
+        raise UsageError(f"Alignment needs a language besides the pivot {s.pivot!r}; {conditions.base.path} has none.")
     todo = [(position, layer) for position in POSITIONS for layer in conditions.layers()]
     values, deltas = [], []
     for n, (position, layer) in enumerate(todo):

@@ -43,19 +43,17 @@ SeedOption = Annotated[int, typer.Option("--seed", help="Everything random follo
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Where the result goes.")]
 CachesArgument = Annotated[list[Path], typer.Argument(help="Caches: the base first, then aligned ones.")]
 
-debugging = False
-
 
 @app.callback()
 def options(debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False) -> None:
-    global debugging
-    debugging = debug
+    """What happens inside a language model when it is aligned across languages?"""
 
 
 def main() -> None:
     """Run the command line; a user's mistake ends with one message and exit code 1 or 2, without a traceback."""
+    debugging = "--debug" in sys.argv  # wherever it stands
     try:
-        app()
+        app([argument for argument in sys.argv[1:] if argument != "--debug"])
     except BabelscopeError as error:
         if debugging:
             raise
@@ -361,7 +359,10 @@ def _opened(paths: list[Path]) -> Iterator[dict[str, Any]]:
     if len(set(names)) < len(names):
         raise UsageError(f"Conditions are named by their files, and two are alike: {', '.join(names)}. Rename one.")
     with ExitStack() as stack:
-        yield {name: stack.enter_context(Cache(path)) for name, path in zip(names, paths, strict=True)}
+        caches = {name: stack.enter_context(Cache(path)) for name, path in zip(names, paths, strict=True)}
+        if len(caches) > 1 and caches["base"].attributes["adapter_sha256"]:
+            raise UsageError(f"{paths[0]} was made with an adapter. The first cache is the base; give that one first.")
+        yield caches
 
 
 @contextmanager

@@ -48,6 +48,12 @@ FAMILIES: dict[str, Family] = {
     "phi3": Family("model", "model.layers", "model.norm", query_value=("qkv_proj",)),
     "gemma2": _GEMMA_LIKE,
     "gemma3_text": _GEMMA_LIKE,
+    "gemma3": Family(  # 4B and larger: a vision tower stands beside the language model
+        "model.language_model",
+        "model.language_model.layers",
+        "model.language_model.norm",
+        softcap="final_logit_softcapping",
+    ),
     "gpt2": Family("transformer", "transformer.h", "transformer.ln_f", query_value=("c_attn",)),
     "bloom": Family("transformer", "transformer.h", "transformer.ln_f", query_value=("query_key_value",)),
     "gpt_neox": Family("gpt_neox", "gpt_neox.layers", "gpt_neox.final_layer_norm", query_value=("query_key_value",)),
@@ -139,9 +145,18 @@ class Model:
         """States [n, d_model] after the final norm -> logits [n, vocabulary], softcap included."""
         return softcapped(self.unembedding(normed), self.softcap)
 
-    def log_probabilities(self, normed: "torch.Tensor") -> "torch.Tensor":
-        """States [n, d_model] after the final norm -> natural log-probabilities [n, vocabulary] in float32."""
-        return self.logits(normed).float().log_softmax(-1)
+    def token_log_probabilities(
+        self, normed: "torch.Tensor", rows: "torch.Tensor", tokens: "torch.Tensor"
+    ) -> "torch.Tensor":
+        """Natural log-probability of each (row, token), in float32, from states [n, d_model] after the final norm.
+
+        The wanted logits are computed in float32: in bfloat16 they would be multiples of 1/16, and labels would tie.
+        """
+        head = self.unembedding
+        wanted = (normed[rows].float() * head.weight[tokens].float()).sum(-1)
+        if head.bias is not None:
+            wanted = wanted + head.bias[tokens].float()
+        return softcapped(wanted, self.softcap) - self.logits(normed).float().logsumexp(-1)[rows]
 
 
 def home() -> Path:
@@ -176,19 +191,26 @@ def open_model(
     if adapter is not None:
         check_adapter(adapter, folder)
     with _explaining(f"Model {name!r} in {folder} cannot be opened"), quiet_transformers():
-        net = AutoModelForCausalLM.from_pretrained(
+        net, loading = AutoModelForCausalLM.from_pretrained(
             folder,
+            output_loading_info=True,
             dtype=choose_dtype(dtype, place),
             use_safetensors=True,
             trust_remote_code=False,
             attn_implementation=attention,
         )
+        net = net.to(place).eval().requires_grad_(False)
+    lacking = [*loading["missing_keys"], *loading["mismatched_keys"]]
+    if lacking:
+        raise ModelError(
+            f"Model {name!r}: the weights in {folder} do not fill the model. Missing, or of another shape: "
+            f"{', '.join(sorted(map(str, lacking))[:3])}. Is the folder complete?"
+        )
     tokenizer = open_tokenizer(name)
-    net = net.to(place).eval().requires_grad_(False)
     if net.get_submodule(family.unembedding).in_features != net.config.get_text_config().hidden_size:
         raise ModelError(f"Model {name!r} projects its embeddings; its residual stream cannot be read by a lens.")
     if adapter is not None:
-        net = _attach(net, adapter)
+        net = _attach(net, adapter, family)
     return Model(name, folder, net, tokenizer, family, adapter)
 
 
@@ -200,6 +222,8 @@ def open_tokenizer(name: str) -> "PreTrainedTokenizerBase":
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     if not tokenizer.is_fast:
         raise ModelError(f"Model {name!r} has no fast tokenizer (tokenizer.json); character offsets need one.")
+    if tokenizer("a")["input_ids"][-1] in tokenizer.all_special_ids:
+        raise ModelError(f"The tokenizer of {name!r} ends texts with a special token; an answer would follow it.")
     return tokenizer
 
 
@@ -341,12 +365,25 @@ def check_adapter(adapter: Path, folder: Path) -> None:
         raise ModelError(f"Adapter {adapter} was trained on another base model than {folder} (model_sha256 differs).")
 
 
-def _attach(net: "PreTrainedModel", adapter: Path) -> "PreTrainedModel":
-    from peft import PeftModel
+def _attach(net: "PreTrainedModel", adapter: Path, family: Family) -> "PreTrainedModel":
+    """Put the adapter's layers into the model. Every weight of the adapter must find its place, and the reverse."""
+    from peft import PeftModel, get_peft_model_state_dict
+    from safetensors import safe_open
 
-    with _explaining(f"Adapter {adapter} does not fit the base model"):
+    with _explaining(f"Adapter {adapter} does not fit the base model"), quiet_transformers():
         wrapped = PeftModel.from_pretrained(net, str(adapter), is_trainable=False)
-        base: PreTrainedModel = wrapped.get_base_model()
+        with safe_open(adapter / "adapter_model.safetensors", framework="pt") as file:
+            found = set(file.keys())
+    odd = found ^ set(get_peft_model_state_dict(wrapped))
+    if odd or not any("lora" in key for key in found):
+        raise ModelError(
+            f"Adapter {adapter} does not fit the base model: {sorted(odd)[:2] or 'it is not a LoRA adapter'} has no "
+            "partner. Was it trained on another model?"
+        )
+    for part in (family.final_norm, family.unembedding):
+        if any(f".{part}." in key for key in found):
+            raise ModelError(f"Adapter {adapter} changes {part}; the logit lens would read the base model's.")
+    base: PreTrainedModel = wrapped.get_base_model()
     return base.eval().requires_grad_(False)
 
 
@@ -455,14 +492,18 @@ def softcapped(logits: "torch.Tensor", cap: float | None) -> "torch.Tensor":
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Without the progress bars and advice that transformers prints while it opens a model."""
+    """Without the progress bars, advice and forecasts that transformers prints while it opens a model."""
+    import warnings
+
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         logging.set_verbosity(level)
         if bars:
@@ -477,4 +518,5 @@ def _explaining(what: str) -> Iterator[None]:
     except BabelscopeError:
         raise
     except Exception as error:
-        raise ModelError(f"{what}: {str(error).strip().splitlines()[0] if str(error).strip() else error!r}") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(f"{what}: {reason}") from error

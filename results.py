@@ -33,15 +33,16 @@ def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]
 
 
 def write_text(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
         raise StudyError(f"{path} cannot be written: {error.strerror}. Free space or choose another --out.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.is_file():
+            temporary.unlink()
 
 
 def write_report(folder: Path) -> Path:
@@ -95,7 +96,12 @@ def _drawings() -> list[_Drawing]:
     from .viz.training import training_figure
 
     return [
-        _Drawing("accuracy", "Accuracy by language, base to aligned", ("accuracy_delta", "accuracy"), accuracy_figure),
+        _Drawing(
+            "accuracy",
+            "Accuracy by language, base to aligned",
+            ("accuracy_delta", "accuracy", "predicted_share"),
+            _accuracy_above_chance,
+        ),
         _Drawing(
             "auc",
             "AUC by language: discrimination apart from bias",
@@ -118,6 +124,12 @@ def _drawings() -> list[_Drawing]:
             partial(plot_projection, kind="umap", position="mean"),
         ),
     ]
+
+
+def _accuracy_above_chance(delta: pd.DataFrame, accuracy: pd.DataFrame, shares: pd.DataFrame) -> "Figure":
+    from .viz.accuracy import accuracy_figure
+
+    return accuracy_figure(delta, accuracy, chance=1 / shares["label"].nunique())
 
 
 def draw_figures(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:

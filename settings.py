@@ -1,12 +1,13 @@
 """A study file: what it may say, read and validated before anything heavy starts."""
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from .errors import UsageError
 from .training.recipe import PRESETS, Recipe
@@ -32,11 +33,11 @@ class AdapterSettings(_Strict):
 class ProbeSettings(_Strict):
     """What the analyses look at; see analyses.Settings."""
 
-    names: list[str] = ["accuracy", "logit-lens", "pca", "umap", "alignment"]
+    names: Annotated[list[str], Field(min_length=1)] = ["accuracy", "logit-lens", "pca", "umap", "alignment"]
     draws: Annotated[int, Field(ge=100)] = 5000  # bootstrap samples
     pivot: str = "en"
     layers: list[int] | None = None
-    panels: Annotated[int, Field(ge=1)] = 5  # layers that projections show
+    panels: Annotated[int, Field(ge=1, le=5)] = 5  # layers that projections show
     lens_limit: Annotated[int, Field(ge=1)] | None = None  # ids per language for the logit lens
 
 
@@ -64,11 +65,12 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> StudySettings:
         UsageError: no such file, no YAML, or a key that is wrong: each one is named with what was expected.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(f"Study file {path} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"Study file {path} is not valid YAML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"Study file {path} is not UTF-8: {error}") from error
+    raw = _parse(text, f"Study file {path}")
     if not isinstance(raw, dict):
         raise UsageError(f"Study file {path} holds no settings; expected keys such as `model:` and `adapters:`.")
     for override in overrides:
@@ -80,7 +82,7 @@ def validate_study(raw: Mapping[str, Any], where: str) -> StudySettings:
     try:
         settings = StudySettings.model_validate(raw)
     except ValidationError as error:
-        faults = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']} (found {e['input']!r:.60})" for e in error.errors()]
+        faults = [f"  {_place(e)}: {e['msg']} (found {e['input']!r:.60})" for e in error.errors()]
         raise UsageError(f"{where} has {len(faults)} wrong setting(s):\n" + "\n".join(faults)) from error
     for name, adapter in settings.adapters.items():
         if name == "base" or not name.replace("-", "").replace("_", "").isalnum():
@@ -96,13 +98,38 @@ def recipe_of(adapter: AdapterSettings) -> Recipe:
     """The preset with the adapter's own settings put in."""
     if adapter.preset not in PRESETS:
         raise UsageError(f"preset {adapter.preset!r} is unknown. Known: {', '.join(PRESETS)}.")
-    preset = PRESETS[adapter.preset]
-    for key, value in adapter.recipe.items():
-        if key not in asdict(preset):
-            raise UsageError(f"recipe.{key} is unknown. Known: {', '.join(asdict(preset))}.")
-        if not value > 0 and key not in ("dropout", "warmup", "learning_rate"):
-            raise UsageError(f"recipe.{key} must be above 0; it is {value}.")
-    return replace(preset, **adapter.recipe)  # type: ignore[arg-type]
+    preset = asdict(PRESETS[adapter.preset])
+    for key in adapter.recipe:
+        if key not in preset:
+            raise UsageError(f"recipe.{key} is unknown. Known: {', '.join(preset)}.")
+    try:
+        return TypeAdapter(Recipe).validate_python(preset | adapter.recipe)
+    except ValidationError as error:
+        raise UsageError(
+            "; ".join(f"recipe.{_place(e)}: {e['msg']} (found {e['input']!r})" for e in error.errors())
+        ) from error
+
+
+def _place(fault: Any) -> str:
+    return ".".join(map(str, fault["loc"]))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which only true and false are booleans: `no` is Norwegian."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)  # a SafeLoader
+    except yaml.YAMLError as error:
+        raise UsageError(f"{where} is not valid YAML: {error}") from error
 
 
 def _override(raw: dict[str, Any], text: str) -> None:
@@ -115,4 +142,4 @@ def _override(raw: dict[str, Any], text: str) -> None:
         place = place.setdefault(part, {})
         if not isinstance(place, dict):
             raise UsageError(f"--set {text!r}: {part!r} holds no further settings.")
-    place[last] = yaml.safe_load(value)
+    place[last] = _parse(value, f"--set {text!r}")

@@ -72,6 +72,7 @@ class Study:
             UsageError, DataError: languages, tasks, pairs, shots or probes that do not exist or do not fit.
         """
         from .analyses import ANALYSES
+        from .models import text_config
 
         request = self.request()
         request.prompts()
@@ -80,7 +81,12 @@ class Study:
         for name in self.settings.probes.names:
             if name not in ANALYSES:
                 raise UsageError(f"probes.names: Unknown probe {name!r}. Known: {', '.join(ANALYSES)}.")
-        if self.settings.probes.pivot not in request.languages:
+        probes = self.settings.probes
+        n_layers = text_config(self.settings.model).num_hidden_layers
+        for layer in probes.layers or ():
+            if not 0 <= layer <= n_layers:
+                raise UsageError(f"probes.layers: Layer {layer} was asked for; the model has layers 0 to {n_layers}.")
+        if "alignment" in probes.names and probes.pivot not in request.languages:
             raise UsageError(
                 f"probes.pivot: Pivot {self.settings.probes.pivot!r} is not among the study's languages: "
                 f"{' '.join(request.languages)}."
@@ -115,7 +121,7 @@ class Study:
         return question_pairs(task, [parse_direction(text) for text in adapter.pairs], adapter.number, s.seed)
 
     def _train(self, name: str) -> Stage:
-        from .models import adapter_inputs, resolve
+        from .models import adapter_inputs, choose_device, choose_dtype, resolve
 
         out = self.folder / "adapters" / name
         recipe = recipe_of(self.settings.adapters[name])
@@ -126,10 +132,8 @@ class Study:
             if not out.exists():
                 return False
             s = self.settings
-            wanted = json.loads(
-                json.dumps(training_inputs(s.model, resolve(s.model), self.pairs(name), recipe, s.seed))
-            )
-            _same(adapter_inputs(out), wanted, out)
+            dtype = choose_dtype(s.dtype, choose_device(s.device))
+            _same(adapter_inputs(out), training_inputs(resolve(s.model), dtype, self.pairs(name), recipe, s.seed), out)
             return True
 
         def run(on_progress: Progress) -> None:
@@ -263,7 +267,11 @@ def run_study(study: Study, on_event: Callable[[Event], None] = lambda event: No
     with _alone(study.folder):
         _check_settings(study)
         ran = []
-        for stage in study.stages():
+        stages = study.stages()
+        for stage in stages:
+            stage.done()  # results of other settings are refused before anything is written
+        write_text(study.folder / "study.yaml", yaml.safe_dump(study.settings.model_dump(mode="json"), sort_keys=False))
+        for stage in stages:
             if stage.done():
                 on_event(Event(stage.name, "skipped"))
                 continue
@@ -292,7 +300,7 @@ def _same(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> No
 
 
 def _check_settings(study: Study) -> None:
-    """Leave the settings beside the results; results of another study are not mixed in."""
+    """Results of another study are not mixed in."""
     path = study.folder / "study.yaml"
     settings = study.settings.model_dump(mode="json")
     if path.is_file():
@@ -303,7 +311,6 @@ def _check_settings(study: Study) -> None:
                     f"{study.folder} holds a study with {key} {before.get(key)!r}, not {settings[key]!r}. "
                     "Choose another --out."
                 )
-    write_text(path, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
 
 
 @contextmanager
@@ -332,7 +339,7 @@ def _sweep(folder: Path) -> None:
     for place in (folder, *(folder / name for name in ("adapters", "activations", "tables", "figures", ".stages"))):
         for left in place.glob(".*.partial*"):
             left.unlink()
-    for left in (folder / "adapters").glob(".*"):
+    for left in (folder / "adapters").glob(".*/"):
         shutil.rmtree(left)
 
 

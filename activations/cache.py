@@ -44,7 +44,7 @@ def write_cache(
 ) -> bool:
     """Capture `request` with `model` into `path`, or find it there already. Returns whether work was done.
 
-    Memory holds one window of one language's prompts at a time.
+    Of states and tokens, memory holds one window of one language's prompts at a time; texts are held (1 kB a prompt).
 
     Raises:
         CacheError: `path` is another cache (the differing field is named), or cannot be written.

@@ -24,7 +24,7 @@ from .tokens import EncodedPrompt, encode_labels, encode_prompts, shared_prefix
 if TYPE_CHECKING:
     from transformers import Cache
 
-TOKEN_BUDGET = 2048  # tokens of own text in one batch
+TOKEN_BUDGET = 8192  # tokens in one batch, each row counted with its padding and its copy of the prefix
 WINDOW = 256  # prompts that are sorted by length together, and written together
 
 
@@ -71,30 +71,31 @@ def capture(
         DataError, UsageError: see `encode_prompts` and `encode_labels`.
         CacheError: a state is NaN or infinite.
     """
-    encoded = encode_prompts(model.tokenizer, prompts, model.context_length)
-    sequences = encode_labels(model.tokenizer, prompts[0], encoded[0], labels)
-    n_shared = shared_prefix(encoded) if share_prefix else 0
-    with torch.inference_mode():
-        prefix = _prefix_cache(model, encoded[0].ids[:n_shared]) if n_shared else None
-        for begin in range(0, len(encoded), WINDOW):
-            window = encoded[begin : begin + WINDOW]
-            captured = _capture_window(model, window, sequences, n_shared, prefix, token_budget)
-            _check_finite(captured, prompts[begin : begin + WINDOW])
-            yield captured
+    first = encode_prompts(model.tokenizer, prompts[:1], None)[0]
+    sequences = encode_labels(model.tokenizer, prompts[0], first, labels)
+    # All but the last token of a label ride behind the prompt.
+    room = None if model.context_length is None else model.context_length - max(map(len, sequences)) + 1
+    for begin in range(0, len(prompts), WINDOW):
+        window = encode_prompts(model.tokenizer, prompts[begin : begin + WINDOW], room)
+        n_shared = shared_prefix(window) if share_prefix else 0
+        captured = _capture_window(model, window, sequences, n_shared, token_budget)
+        _check_finite(captured, prompts[begin : begin + WINDOW])
+        yield captured
 
 
+@torch.inference_mode()
 def _capture_window(
     model: Model,
     window: Sequence[EncodedPrompt],
     sequences: Sequence[tuple[int, ...]],
     n_shared: int,
-    prefix: "Cache | None",
     token_budget: int,
 ) -> Captured:
+    prefix = _prefix_cache(model, window[0].ids[:n_shared]) if n_shared else None
     shape = (len(window), model.n_layers + 1, model.d_model)
     last, mean = (torch.empty(shape, dtype=model.dtype) for _ in range(2))
     logprob = torch.zeros(len(window), len(sequences))
-    for batch in _batches(_rows(window, sequences, n_shared), token_budget):
+    for batch in _batches(_rows(window, sequences, n_shared), n_shared, token_budget):
         hooked, final = _forward(model, batch, window, prefix)
         plain = [i for i, row in enumerate(batch) if row.label in (None, _carried_label(sequences))]
         examples = [batch[i].example for i in plain]
@@ -122,11 +123,11 @@ def _carried_label(sequences: Sequence[tuple[int, ...]]) -> int | None:
     return next((k for k, sequence in enumerate(sequences) if len(sequence) > 1), None)
 
 
-def _batches(rows: list[_Row], token_budget: int) -> Iterator[list[_Row]]:
-    """Rows of similar length together, at most `token_budget` tokens with padding."""
+def _batches(rows: list[_Row], n_shared: int, token_budget: int) -> Iterator[list[_Row]]:
+    """Rows of similar length together, at most `token_budget` tokens with padding and prefixes."""
     batch: list[_Row] = []
     for row in sorted(rows, key=lambda row: len(row.own), reverse=True):
-        if batch and (len(batch) + 1) * len(batch[0].own) > token_budget:
+        if batch and (len(batch) + 1) * (n_shared + len(batch[0].own)) > token_budget:
             yield batch
             batch = []
         batch.append(row)
@@ -203,14 +204,18 @@ def _add_scores(
         if row.label is not None:
             wanted += [(i, answer + n, row.label, token) for n, token in enumerate(sequences[row.label]) if n > 0]
     places = sorted({(i, position) for i, position, _, _ in wanted})
-    index = torch.tensor(places, device=final.device)
-    # A contiguous 2-D gather: `lm_head` over a slice such as final[:, -1:] takes a far slower path in torch.
-    scores = model.log_probabilities(final[index[:, 0], index[:, 1]])
     at = {place: n for n, place in enumerate(places)}
-    for i, position, label, token in wanted:
-        logprob[batch[i].example, label] += scores[at[i, position], token].cpu()
+    index = torch.tensor(places, device=final.device)
+    rows = torch.tensor([at[i, position] for i, position, _, _ in wanted], device=final.device)
+    tokens = torch.tensor([token for _, _, _, token in wanted], device=final.device)
+    # A contiguous 2-D gather: `lm_head` over a slice such as final[:, -1:] takes a far slower path in torch.
+    scores = model.token_log_probabilities(final[index[:, 0], index[:, 1]], rows, tokens)
+    examples = torch.tensor([batch[i].example for i, _, _, _ in wanted])
+    labels = torch.tensor([label for _, _, label, _ in wanted])
+    logprob.index_put_((examples, labels), scores.cpu(), accumulate=True)
 
 
+@torch.inference_mode()
 def _prefix_cache(model: Model, ids: tuple[int, ...]) -> "Cache":
     from transformers import DynamicCache
 

@@ -51,8 +51,8 @@ def examine(model: Model, task: Task) -> list[Finding]:
 
 
 def difference(one: Captured, other: Captured) -> float:
-    """Largest relative difference of the two captures' states, over rows, layers and positions."""
-    pairs = ((one.last, other.last), (one.mean, other.mean))
+    """Largest relative difference of the two captures' states and scores, over rows, layers and positions."""
+    pairs = ((one.last, other.last), (one.mean, other.mean), (one.logprob, other.logprob))
     return max(float(((a - b).float().norm(dim=-1) / a.float().norm(dim=-1)).max()) for a, b in pairs)
 
 

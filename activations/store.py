@@ -171,16 +171,7 @@ def writing(
     Raises:
         CacheError: the disk is full or the folder cannot be written; nothing is left behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    needed, free = _states_bytes(shape, dtype), shutil.disk_usage(path.parent).free
-    if needed > free:
-        raise CacheError(
-            f"{path} needs {needed / 1e6:,.0f} MB of disk, {free / 1e6:,.0f} MB are free. Free space, choose another "
-            "--out, or lower --limit."
-        )
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _temporary(path, _states_bytes(shape, dtype))
     try:
         with h5py.File(temporary, "w", libver=("v110", "v110"), rdcc_nbytes=64 * 2**20) as file:
             _declare(file, shape, dtype, examples, attributes)
@@ -227,6 +218,23 @@ def _declare(
         dataset.attrs["encoding"] = "bfloat16 bits as uint16" if dtype == "bfloat16" else "float32"
 
 
+def _temporary(path: Path, needed: int) -> Path:
+    """A file of its own beside `path`, if there is room for it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(path.parent).free
+        if needed > free:
+            raise CacheError(
+                f"{path} needs {needed / 1e6:,.1f} MB of disk, {free / 1e6:,.1f} MB are free. "
+                "Free space, choose another --out, or lower --limit."
+            )
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    except OSError as error:
+        raise CacheError(f"{path} cannot be written: {error.strerror}. Choose another --out.") from error
+    os.close(handle)
+    return Path(name)
+
+
 def _states_bytes(shape: Shape, dtype: str) -> int:
     return len(POSITIONS) * shape.n * shape.n_states * shape.d_model * (2 if dtype == "bfloat16" else 4)
 
@@ -241,8 +249,9 @@ def _allocated_at_once() -> h5py.h5p.PropDCID:
 def _reserve(file: h5py.File, path: Path) -> None:
     """Take the whole file's space now: HDF5 cannot close a file whose last writes found the disk full."""
     file.flush()
-    with path.open("r+b") as raw:
-        os.posix_fallocate(raw.fileno(), 0, path.stat().st_size)
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with path.open("r+b") as raw:
+            os.posix_fallocate(raw.fileno(), 0, path.stat().st_size)
 
 
 def reusable(path: Path, identity: Mapping[str, Any]) -> bool:
@@ -251,6 +260,8 @@ def reusable(path: Path, identity: Mapping[str, Any]) -> bool:
     Raises:
         CacheError: there is a file, but not this cache: the first field that differs is named.
     """
+    if path.is_dir():
+        raise CacheError(f"{path} is a folder; a cache is one file, such as {path / 'base.h5'}.")
     if not path.exists():
         return False
     with Cache(path) as cache:
@@ -268,7 +279,7 @@ def together(caches: Iterable[Cache]) -> None:
     """Check that caches are conditions of one experiment: same base model, task, labels and prompts."""
     first, *rest = caches
     for other in rest:
-        for field in ("model_sha256", "tokenizer_sha256", "prompts_sha256", "task", "shots", "labels"):
+        for field in (name for name in IDENTITY if name != "adapter_sha256"):
             mine, theirs = first.attributes.get(field), other.attributes.get(field)
             if mine != theirs:
                 raise CacheError(

@@ -51,8 +51,8 @@ def encode_labels(
 ) -> list[tuple[int, ...]]:
     """The token sequence of each label word as it follows the prompt's opening quote.
 
-    Where the tokenizer would merge the quote with the word, the word is tokenised on its own: after the prompt's
-    tokens that is what the model can still say.
+    Where the tokenizer would merge the prompt's end with the word, the word is tokenised behind a lone quote: after the
+    prompt's tokens that is what the model can still say.
 
     Raises:
         UsageError: two labels share a token sequence, or one begins the other, so that their scores cannot be compared.
@@ -61,7 +61,7 @@ def encode_labels(
     for label in labels:
         whole = tuple(tokenizer(prompt.full + label)["input_ids"])
         rest = whole[len(encoded.ids) :] if whole[: len(encoded.ids)] == encoded.ids else ()
-        sequences.append(rest or tuple(tokenizer(label, add_special_tokens=False)["input_ids"]))
+        sequences.append(rest or _behind_a_quote(tokenizer, label))
     for i, first in enumerate(sequences):
         for j, second in enumerate(sequences):
             if i != j and second[: len(first)] == first:
@@ -70,6 +70,14 @@ def encode_labels(
                     f"{second}): the shorter one is always at least as likely. Choose other label words."
                 )
     return sequences
+
+
+def _behind_a_quote(tokenizer: "PreTrainedTokenizerBase", label: str) -> tuple[int, ...]:
+    """Tokens of a word that follows a quote without a space; some tokenizers put one before a word on its own."""
+    quote, quoted, alone = (
+        tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in ('"', f'"{label}', label)
+    )
+    return quoted[len(quote) :] if quoted[: len(quote)] == quote else alone
 
 
 def shared_prefix(rows: Sequence[EncodedPrompt]) -> int:
@@ -90,21 +98,17 @@ def vocabulary_texts(tokenizer: "PreTrainedTokenizerBase") -> dict[str, list[int
     return texts
 
 
-def word_tokens(vocabulary: Mapping[str, Sequence[int]], words: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
-    """For each named set of words, the tokens that can begin one of them, as in Wendler et al. (arXiv 2402.10588).
+def word_tokens(vocabulary: Mapping[str, Sequence[int]], words: Sequence[Sequence[str]]) -> list[list[int]]:
+    """For each set of words, the tokens that can begin one of them, as in Wendler et al. (arXiv 2402.10588).
 
-    A token belongs to a set when its text is a non-empty beginning of one of the words. Texts that can begin words of
-    two sets tell nothing apart and belong to neither.
+    A token belongs to a set when its text is a non-empty beginning of one of the words. A text that can begin words of
+    two sets counts for the first one alone: with English first, its set is the same whatever it is compared with, and a
+    later set may be empty ("positiv" is a beginning of "positive").
     """
-    beginnings = {
-        name: {word.casefold()[:n] for word in group for n in range(1, len(word) + 1)} for name, group in words.items()
-    }
-    return {
-        name: sorted(
-            token
-            for text in own
-            if not any(text in other for key, other in beginnings.items() if key != name)
-            for token in vocabulary.get(text, ())
-        )
-        for name, own in beginnings.items()
-    }
+    taken: set[str] = set()
+    found = []
+    for group in words:
+        beginnings = {word.casefold()[:n] for word in group for n in range(1, len(word) + 1)} - taken
+        found.append(sorted(token for text in beginnings for token in vocabulary.get(text, ())))
+        taken |= beginnings
+    return found

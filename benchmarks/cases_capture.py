@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from babelscope.activations.capture import capture
 from babelscope.activations.tokens import EncodedPrompt, encode_labels, encode_prompts
-from babelscope.models import Model
+from babelscope.models import Model, choose_dtype, open_tokenizer
 from babelscope.tasks import Prompt, load_task
 from torch import Tensor
 
 from .measure import apart, interleaved, peak_increase, speed_ratios
-from .subjects import Sizes, open_real, six_shot, warm_up
+from .subjects import MODEL, Sizes, open_plain, open_real, six_shot, warm_up
 from .table import Outcome, Row, at_least
 
 CASE = "capture"
@@ -46,10 +46,7 @@ class Padded:
 Way = Callable[[Sequence[Prompt]], States]
 
 
-def babelscope(dtype: str) -> Way:
-    model = open_real(dtype)
-    warm_up(model)
-
+def babelscope(model: Model) -> Way:
     def way(prompts: Sequence[Prompt]) -> States:
         parts = list(capture(model, prompts, load_task("sentiment").labels))
         return States(*(torch.cat([getattr(part, name) for part in parts]) for name in ("last", "mean", "logprob")))
@@ -57,10 +54,8 @@ def babelscope(dtype: str) -> Way:
     return way
 
 
-def hugging_face(dtype: str) -> Way:
+def hugging_face(model: Model) -> Way:
     """A careful user's loop: batches, mask, positions, and logits for the last position only."""
-    model = open_real(dtype)
-    warm_up(model)
 
     @torch.inference_mode()
     def way(prompts: Sequence[Prompt]) -> States:
@@ -76,17 +71,14 @@ def hugging_face(dtype: str) -> Way:
     return way
 
 
-def transformer_lens(dtype: str) -> Way:
-    """TransformerBridge.run_with_cache, residual stream only, logits for the last position only."""
+def transformer_lens(model: Model) -> Way:
+    """TransformerBridge.run_with_cache, residual stream and last logits only. Takes the model over."""
     from transformer_lens.model_bridge import TransformerBridge
 
-    model = open_real(dtype)
     bridge = TransformerBridge.boot_transformers(
-        model.name, hf_model=model.net, tokenizer=model.tokenizer, dtype=model.dtype, device="cpu"
+        str(model.folder), hf_model=model.net, tokenizer=model.tokenizer, dtype=model.dtype, device="cpu"
     )
     names = ["blocks.0.hook_resid_pre", *(f"blocks.{i}.hook_resid_post" for i in range(bridge.cfg.n_layers))]
-    with torch.inference_mode():
-        bridge(torch.arange(2, 10)[None])
 
     @torch.inference_mode()
     def way(prompts: Sequence[Prompt]) -> States:
@@ -102,10 +94,8 @@ def transformer_lens(dtype: str) -> Way:
     return way
 
 
-def one_by_one(dtype: str) -> Way:
+def one_by_one(model: Model) -> Way:
     """A prompt at a time, every layer's last token through final norm and unembedding, as scripts for one paper do."""
-    model = open_real(dtype)
-    warm_up(model)
 
     @torch.inference_mode()
     def way(prompts: Sequence[Prompt]) -> States:
@@ -123,7 +113,7 @@ def one_by_one(dtype: str) -> Way:
     return way
 
 
-WAYS: dict[str, Callable[[str], Way]] = {
+WAYS: dict[str, Callable[[Model], Way]] = {
     "babelscope": babelscope,
     "Hugging Face, batches of 16": hugging_face,
     "TransformerLens run_with_cache": transformer_lens,
@@ -167,36 +157,43 @@ def run(sizes: Sizes) -> Outcome:
 
 def times(sizes: Sizes) -> tuple[dict[str, list[float]], int, str]:
     prompts = six_shot(sizes.prompts)
-    ways = {name: build("auto") for name, build in WAYS.items()}
+    ways = _ways("auto")
     for way in ways.values():
         way(prompts[:1])
     chosen = {name: prompts[: sizes.one_by_one] if name == ONE_BY_ONE else prompts for name in WAYS}
     seconds = interleaved({name: (lambda n=name: ways[n](chosen[n])) for name in WAYS}, sizes.rounds)
     seconds[ONE_BY_ONE] = [value * sizes.prompts / sizes.one_by_one for value in seconds[ONE_BY_ONE]]
-    model = open_real()
-    tokens = sum(len(prompt.ids) for prompt in encode_prompts(model.tokenizer, prompts, None))
-    return seconds, tokens, str(model.dtype).removeprefix("torch.")
+    tokens = sum(len(prompt.ids) for prompt in encode_prompts(open_tokenizer(MODEL), prompts, None))
+    return seconds, tokens, str(choose_dtype("auto", torch.device("cpu"))).removeprefix("torch.")
 
 
 def peak(name: str, sizes: Sizes) -> float:
     prompts = six_shot(sizes.one_by_one if name == ONE_BY_ONE else sizes.prompts)
-    way = WAYS[name]("auto")
+    model = open_real() if name == OURS else open_plain()
+    way = WAYS[name](model)
+    warm_up(model)
     return peak_increase(lambda: way(prompts))
 
 
 def parity(sizes: Sizes) -> dict[str, str]:
     """How far the others' results are from ours, so that only like is compared with like."""
     prompts = six_shot(sizes.parity_prompts)
-    ours = babelscope("float32")(prompts)
+    ours, *others = (way(prompts) for way in _ways("float32").values())
     found = {}
-    for name in list(WAYS)[1:]:
-        other = WAYS[name]("float32")(prompts)
+    for name, other in zip(list(WAYS)[1:], others, strict=True):
         # Hugging Face hands out the last block's output only after the final norm: it is not compared.
         states = _distance(other.last[:, :-1], ours.last[:, :-1])
         if other.mean is not None and ours.mean is not None:
             states = max(states, _distance(other.mean[:, :-1], ours.mean[:, :-1]))
         found[name] = f"{states:.0e} and {(other.logprob - ours.logprob).abs().max():.0e}"
     return found
+
+
+def _ways(dtype: str) -> dict[str, Way]:
+    """All ways, with two models for the plain ones: the bridge rewrites what it is given."""
+    plain = open_plain(dtype)
+    models = {OURS: open_real(dtype), HUGGING_FACE: plain, LENS: open_plain(dtype), ONE_BY_ONE: plain}
+    return {name: build(models[name]) for name, build in WAYS.items()}
 
 
 def _distance(other: Tensor, ours: Tensor) -> float:

@@ -63,7 +63,7 @@ def hugging_face(dtype: str) -> Learner:
             labels[i, row.answer : len(row.ids)] = torch.tensor(row.ids[row.answer :])
         loss = adapted(input_ids=ids, attention_mask=mask, labels=labels, use_cache=False).loss
         loss.backward()
-        return float(loss)
+        return float(loss.item())
 
     return Learner(model, backward, _optimiser(adapted))
 

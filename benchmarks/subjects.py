@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from babelscope.models import Model, open_model
+from babelscope.models import Model, open_model, quiet_transformers
 from babelscope.tasks import Prompt, Task, few_shot_prompts, load_task
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
@@ -28,11 +28,22 @@ class Sizes:
 
 
 FULL = Sizes(64, 8, 8, 5, 16, 4, 3, (200, 2000), 3, 7)
-QUICK = Sizes(4, 1, 2, 2, 4, 2, 2, (20, 200), 1, 3)
+QUICK = Sizes(4, 1, 2, 1, 4, 2, 2, (20, 200), 1, 3)
 
 
 def open_real(dtype: str = "auto") -> Model:
     return open_model(MODEL, dtype=dtype, device="cpu")
+
+
+def open_plain(dtype: str = "auto") -> Model:
+    """The same model with `requires_grad` as `from_pretrained` leaves it, for the ways that are not ours.
+
+    Frozen weights, as ours are, send `logits_to_keep=1` through a far slower path in torch (an expanded copy of the
+    unembedding for every row), which a plain user never meets.
+    """
+    model = open_real(dtype)
+    model.net.requires_grad_(True)
+    return model
 
 
 def warm_up(model: Model) -> None:
@@ -69,7 +80,8 @@ def random_llama(folder: Path, d_model: int = 128, layers: int = 6) -> Model:
         max_position_embeddings=2048,
         tie_word_embeddings=False,
     )
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    with quiet_transformers():
+        AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return open_model(str(folder), dtype="float32", device="cpu")
 

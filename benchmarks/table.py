@@ -1,8 +1,8 @@
 """Rows and notes of the cases -> one Markdown page."""
 
+import os
 import platform
 import statistics
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -80,8 +80,8 @@ def _machine() -> str:
 
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    name = next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    processor = names[0] if names else platform.processor()
     versions = ", ".join(f"{package} {version(package)}" for package in ("torch", "transformers", "transformer-lens"))
-    return f"{name}, {torch.get_num_threads()} threads; Python {sys.version.split()[0]}, {versions}."
+    cores = f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads"
+    return f"{processor}, {cores}; Python {platform.python_version()}, {versions}."

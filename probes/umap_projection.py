@@ -72,4 +72,6 @@ def _embed(
     model = umap.UMAP(n_neighbors=n_neighbors, min_dist=min_dist, random_state=seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="n_jobs value .* overridden to 1 by setting random_state")
+        # Languages often form islands; the layout then starts from random places, which the seed fixes too.
+        warnings.filterwarnings("ignore", message="Graph is not fully connected")
         return np.asarray(model.fit_transform(rows))

@@ -12,6 +12,7 @@ import json
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ class Layout:
     slot: Callable[[str], str]
 
 
+@cache
 def _nli_words(code: str) -> dict[str, str]:
     words: dict[str, str] = tomllib.loads((files(__package__) / "data" / "nli.toml").read_text(encoding="utf-8"))[code]
     return words
@@ -67,6 +69,7 @@ LAYOUTS = {
 QUESTION_FILE = "{folder}_{lang}10k_train_question.json"
 
 
+@cache  # a study asks for it again and again
 def authors_task(name: str, data: Path) -> Task:
     """Read one task from `data`, the folder that holds `ap_emotion/` and `snli/`.
 
@@ -93,6 +96,12 @@ def authors_task(name: str, data: Path) -> Task:
         if len(rows[code]) != len(truth):
             raise DataError(
                 f"{path}: {len(rows[code])} rows, but the English file has {len(truth)}; they must be parallel by row."
+            )
+    for label in layout.labels:
+        if truth.count(label) <= SHOTS_PER_LABEL:
+            raise DataError(
+                f"{tests['en']}: {truth.count(label)} rows are {label!r}; more than {SHOTS_PER_LABEL} are needed, "
+                "since the first ones serve as demonstrations."
             )
     shown = _demonstration_rows(truth, layout.labels)
     return Task(

@@ -9,7 +9,7 @@ import torch
 from babelscope.models import Model, open_model
 from babelscope.tasks import load_task
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedTokenizerFast
 
 torch.set_num_threads(1)
 
@@ -37,11 +37,20 @@ CONFIGS: dict[str, dict[str, object]] = {
     "phi3": GROUPED | {"tie_word_embeddings": False},
     "gemma2": GROUPED | {"sliding_window": 24, "query_pre_attn_scalar": 8, "final_logit_softcapping": 2.0},
     "gemma3_text": GROUPED | {"sliding_window": 24, "query_pre_attn_scalar": 8, "layer_types": None},
+    "gemma3": GROUPED | {"sliding_window": 24, "query_pre_attn_scalar": 8, "layer_types": None},
     "gpt2": {"n_embd": D_MODEL, "n_layer": N_LAYERS, "n_head": HEADS, "n_positions": 2048},
     "bloom": {"n_layer": N_LAYERS, "n_head": HEADS},
     "gpt_neox": {},
     "opt": {"ffn_dim": 48, "word_embed_proj_dim": D_MODEL},
 }
+
+
+def make_config(family: str, settings: dict[str, object]) -> PreTrainedConfig:
+    if family != "gemma3":
+        return AutoConfig.for_model(family, **settings)
+    vision = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    vision |= {"image_size": 28, "patch_size": 14}
+    return AutoConfig.for_model("gemma3", text_config=settings, vision_config=vision, mm_tokens_per_image=1)
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +79,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedT
         if family not in built:
             torch.manual_seed(0)
             settings = {k: v for k, v in (COMMON | CONFIGS[family]).items() if v is not None}
-            config = AutoConfig.for_model(family, vocab_size=len(tokenizer), **settings)
+            config = make_config(family, settings | {"vocab_size": len(tokenizer)})
             net = AutoModelForCausalLM.from_config(config)
             # Fresh weights are tiny and all layers alike; larger ones make every path matter.
             with torch.no_grad():

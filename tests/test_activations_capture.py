@@ -1,6 +1,8 @@
 """States and scores against Hugging Face and TransformerLens, and against every way of batching them."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +17,7 @@ from babelscope.activations.tokens import (
     word_tokens,
 )
 from babelscope.errors import CacheError, DataError, UsageError
-from babelscope.models import FAMILIES, Model, open_unembedding
+from babelscope.models import FAMILIES, Model, open_model, open_unembedding
 from babelscope.tasks import Example, Prompt, few_shot_prompts, load_task
 
 LABELS = ("negative", "positive")
@@ -166,7 +168,7 @@ def test_empty_text_and_long_prompts_are_named(tiny: Callable[..., Model]) -> No
     with pytest.raises(DataError, match=r"'e7' in 'en' has empty text"):
         run(model, [empty])
     long = Prompt(Example("e8", "en", "test", "very " * 3000, "positive"), "", '\nEmotion: "')
-    with pytest.raises(DataError, match=r"'e8' in 'en' has \d+ tokens, more than the model's context of 2048"):
+    with pytest.raises(DataError, match=r"'e8' in 'en' has \d+ tokens, more than the model's context of 20\d\d"):
         run(model, [long])
 
 
@@ -178,12 +180,11 @@ def test_state_that_is_not_finite_is_named(tiny: Callable[..., Model]) -> None:
         run(model, chosen)
 
 
-def test_word_tokens_leave_out_what_both_sets_begin_with() -> None:
+def test_word_tokens_count_for_the_first_set_alone() -> None:
     vocabulary = {"p": [1], "po": [2], "positiv": [3, 4], "positive": [5], "x": [6]}
-    found = word_tokens(vocabulary, {"english": ["positive"], "target": ["positiv"]})
-    assert found == {"english": [5], "target": []}
-    found = word_tokens(vocabulary, {"english": ["positive"], "target": ["x"]})
-    assert found == {"english": [1, 2, 3, 4, 5], "target": [6]}
+    assert word_tokens(vocabulary, [["positive"], ["positiv"]]) == [[1, 2, 3, 4, 5], []]
+    assert word_tokens(vocabulary, [["positive"], ["xp"]]) == [[1, 2, 3, 4, 5], [6]]
+    assert word_tokens(vocabulary, [["positive"], []]) == [[1, 2, 3, 4, 5], []]
 
 
 def test_vocabulary_texts_cover_the_vocabulary(tiny: Callable[..., Model]) -> None:
@@ -198,6 +199,34 @@ def test_label_tokens_follow_the_quote(tiny: Callable[..., Model]) -> None:
     encoded = encode_prompts(model.tokenizer, chosen, None)[0]
     for label, sequence in zip(LABELS, encode_labels(model.tokenizer, chosen[0], encoded, LABELS), strict=True):
         assert model.tokenizer.decode([*encoded.ids, *sequence]).endswith(f'"{label}')
+
+
+def test_bfloat16_scores_are_not_rounded_to_sixteenths(tiny_folder: Callable[[str], Path]) -> None:
+    """bfloat16 logits of 16 and more are multiples of 1/8: labels would tie, and ties would go to the first."""
+    model = open_model(str(tiny_folder("llama")), dtype="bfloat16", device="cpu")
+    with torch.no_grad():
+        model.unembedding.weight.mul_(64)
+    scores = run(model, prompts(n=30)).logprob
+    odds = scores[:, 1] - scores[:, 0]
+    assert len(odds.unique()) == 30
+    assert (odds * 16 != (odds * 16).round()).any()
+
+
+def test_label_riding_behind_a_prompt_counts_towards_the_context(tiny: Callable[..., Model]) -> None:
+    model = tiny("gpt2")
+    prompt = Prompt(Example("e9", "en", "test", "a " * 1000, "positive"), "", '\nEmotion: "')
+    spare = model.context_length - len(model.tokenizer(prompt.full)["input_ids"])  # type: ignore[operator]
+    exact = replace(prompt, example=replace(prompt.example, text=prompt.example.text + "a " * (spare - 2)))
+    assert len(model.tokenizer(exact.full)["input_ids"]) == model.context_length - 2  # type: ignore[operator]
+    assert run(model, [exact], ("x", "y")).n_tokens == [model.context_length - 2]  # type: ignore[operator]
+    with pytest.raises(DataError, match="more than the model's context"):
+        run(model, [exact], ("negative", "a very long label word indeed"))
+
+
+def test_capture_leaves_inference_mode_when_it_yields(tiny: Callable[..., Model]) -> None:
+    generator = capture(tiny(), prompts(n=2), LABELS)
+    next(generator)
+    assert not torch.is_inference_mode_enabled()
 
 
 def test_doctor_passes_on_a_sound_model_and_fails_on_a_broken_one(tiny: Callable[..., Model]) -> None:

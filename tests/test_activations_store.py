@@ -131,7 +131,7 @@ def test_too_little_space_is_told_before_anything_is_computed(
 ) -> None:
     monkeypatch.setattr(cache_module, "capture", lambda *args: pytest.fail("captured without space"))
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
-    with pytest.raises(CacheError, match=r"needs 0 MB of disk, 0 MB are free. Free space"):
+    with pytest.raises(CacheError, match=r"needs 0.0 MB of disk, 0.0 MB are free. Free space"):
         write_cache(tiny(), REQUEST, tmp_path / "base.h5")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -51,6 +52,7 @@ def caches(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Callable[[str]
     assert trained.exit_code == 0, trained.output
     shape = ("--languages", "en,zh,sw", "--shots", 1, "--limit", 6)
     assert invoke("cache", *common, *shape, "--out", folder / "base.h5").exit_code == 0
+    shutil.copy(folder / "base.h5", folder / "other.h5")
     adapter = ("--adapter", folder / "adapter")
     assert invoke("cache", *common, *shape, *adapter, "--out", folder / "aligned.h5").exit_code == 0
     return folder
@@ -128,6 +130,11 @@ def test_lists() -> None:
 
 
 WRONG = [
+    (("eval", "ALIGNED", "OTHER"), "The first cache is the base", 2),
+    (("cache", "--model", "MODEL", "--out", "FOLDER"), "is a folder; a cache is one file", 1),
+    (("cache", "--model", "MODEL", "--out", "FILE/x.h5"), "cannot be written", 1),
+    (("train", "--model", "MODEL", "--pairs", "zh-en", "--out", "FILE/x"), "cannot be written", 2),
+    (("probe", "accuracy", "BASE", "--out", "FILE"), "cannot be written", 1),
     (("train", "--model", "MODEL", "--pairs", "zhen", "--out", "OUT"), "not of the form SOURCE-TARGET", 2),
     (
         ("train", "--model", "MODEL", "--pairs", "zh-en", "--out", "OUT", "--preset", "big"),
@@ -164,7 +171,19 @@ def test_mistakes_raise_what_main_turns_into_exit_codes(
     message: str,
     code: int,
 ) -> None:
-    places = {"MODEL": tiny_folder("qwen2"), "OUT": tmp_path / "out", "BASE": caches / "base.h5"}
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    places = {
+        "MODEL": tiny_folder("qwen2"),
+        "OUT": tmp_path / "out",
+        "FOLDER": tmp_path / "folder",
+        "FILE": tmp_path / "file",
+        "FILE/x": tmp_path / "file" / "x",
+        "FILE/x.h5": tmp_path / "file" / "x.h5",
+        "BASE": caches / "base.h5",
+        "ALIGNED": caches / "aligned.h5",
+        "OTHER": caches / "other.h5",
+    }
     result = invoke(*(places.get(a, a) for a in arguments))
     assert isinstance(result.exception, BabelscopeError), result.output
     assert message in str(result.exception)
@@ -173,11 +192,12 @@ def test_mistakes_raise_what_main_turns_into_exit_codes(
 
 
 def test_main_prints_one_message_without_traceback(tmp_path: Path) -> None:
-    for arguments, code in ((("eval", "nowhere.h5"), 1), (("probe", "tsne", "a.h5", "--out", "x"), 2), (("evla",), 2)):
+    for arguments, code in ((("eval", "nowhere.h5"), 1), (("tasks", "show", "nil"), 2), (("evla",), 2)):
         result = babelscope(*arguments, cwd=tmp_path)
         assert result.returncode == code
         assert "Traceback" not in result.stderr
-    assert "Traceback" in babelscope("--debug", "eval", "nowhere.h5", cwd=tmp_path).stderr
+    for arguments in (("--debug", "eval", "nowhere.h5"), ("eval", "nowhere.h5", "--debug")):
+        assert "Traceback" in babelscope(*arguments, cwd=tmp_path).stderr
 
 
 def test_piped_progress_is_plain_lines(caches: Path, tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:

@@ -127,3 +127,65 @@ def test_import_needs_the_terms_and_the_package(tmp_path: Path, monkeypatch: pyt
 
 def test_a_local_folder_is_not_taken_for_a_hub_id(tiny_folder: Callable[[str], Path]) -> None:
     assert models.resolve(str(tiny_folder("llama"))) == tiny_folder("llama")
+
+
+def lora(folder: Path, tmp_path: Path, **settings: object) -> Path:
+    """An adapter from elsewhere: saved by peft, without inputs.json."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    net = AutoModelForCausalLM.from_pretrained(folder)
+    options = {"target_modules": ["q_proj", "v_proj"], "init_lora_weights": False} | settings
+    get_peft_model(net, LoraConfig(**options)).save_pretrained(tmp_path / "adapter")  # type: ignore[arg-type]
+    return tmp_path / "adapter"
+
+
+def test_adapters_from_elsewhere_are_opened(
+    tiny: Callable[..., Model], tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    model = tiny(adapter=lora(tiny_folder("llama"), tmp_path))
+    states = torch.arange(4).unsqueeze(0)
+    assert not torch.allclose(model.net(states).logits, tiny().net(states).logits)
+
+
+def test_adapters_of_another_depth_are_refused(
+    tiny: Callable[..., Model], tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    adapter = lora(tiny_folder("llama"), tmp_path, layers_to_transform=[0, 1])
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps(config | {"layers_to_transform": None}))
+    with pytest.raises(ModelError, match="does not fit the base model"):
+        tiny(adapter=adapter)
+
+
+def test_adapters_that_change_the_unembedding_are_refused(
+    tiny: Callable[..., Model], tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    adapter = lora(tiny_folder("llama"), tmp_path, modules_to_save=["lm_head"])
+    with pytest.raises(ModelError, match="changes lm_head; the logit lens would read the base model's"):
+        tiny(adapter=adapter)
+
+
+def test_missing_weights_are_refused(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = shutil.copytree(tiny_folder("llama"), tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"do not fill the model.*layers\.1\.mlp\.up_proj"):
+        open_model(str(folder))
+
+
+def test_tokenizers_that_end_texts_are_refused(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    from tokenizers import processors
+    from transformers import AutoTokenizer
+
+    folder = shutil.copytree(tiny_folder("llama"), tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A <eos>", special_tokens=[("<bos>", 0), ("<eos>", 1)]
+    )
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(ModelError, match="ends texts with a special token"):
+        open_model(str(folder))

@@ -123,8 +123,10 @@ def test_changed_probe_settings_touch_no_model(finished: Study) -> None:
 )
 def test_results_of_other_settings_are_refused(finished: Study, change: str, message: str) -> None:
     path = finished.folder.parent / "file.yaml"
+    before = (finished.folder / "study.yaml").read_text()
     with pytest.raises((StudyError, CacheError), match=message):
         run_study(Study(load_study(path, [change]), finished.folder))
+    assert (finished.folder / "study.yaml").read_text() == before
 
 
 def test_a_folder_in_use_is_refused(finished: Study) -> None:
@@ -163,6 +165,13 @@ def test_a_plan_counts_without_a_model(study_file: Write, tmp_path: Path, monkey
         ({"shots": 50}, "50 shots were asked for"),
         ({"probes": {"names": ["accuracy", "tsne"]}}, "Unknown probe 'tsne'"),
         ({"probes": {"pivot": "fr"}}, "Pivot 'fr'"),
+        ({"probes": {"layers": [99]}}, "Layer 99 was asked for; the model has layers 0 to 3"),
+        ({"probes": {"names": []}}, r"probes\.names"),
+        ({"adapters": {"a": {"pairs": ["zh-en"], "recipe": {"epochs": 1.5}}}}, r"recipe\.epochs: .*integer"),
+        (
+            {"adapters": {"a": {"pairs": ["zh-en"], "recipe": {"learning_rate": -1}}}},
+            r"recipe\.learning_rate: .*greater",
+        ),
     ],
 )
 def test_mistakes_in_a_study_file_are_named_before_anything_runs(
@@ -176,7 +185,8 @@ def test_mistakes_in_a_study_file_are_named_before_anything_runs(
 def test_overrides(study_file: Write) -> None:
     settings = load_study(study_file(), ["limit=3", "probes.draws=300", "languages=[en, de]"])
     assert (settings.limit, settings.probes.draws, settings.languages) == (3, 300, ["en", "de"])
-    for wrong in ("limit", "=3", "limit.x=3"):
+    assert load_study(study_file(), ["languages=[en, no]"]).languages == ["en", "no"]  # not a boolean
+    for wrong in ("limit", "=3", "limit.x=3", "limit=[1"):
         with pytest.raises(UsageError, match="--set"):
             load_study(study_file(), [wrong])
 

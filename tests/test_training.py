@@ -14,7 +14,7 @@ from babelscope.models import Model, open_model
 from babelscope.tasks import Pair, few_shot_prompts, load_task, question_pairs
 from babelscope.training import PRESETS, Recipe, train
 from babelscope.training.batches import Row, batches, encode_pairs, steps
-from babelscope.training.loop import _summed_loss
+from babelscope.training.loop import _split, _summed_loss
 from babelscope.training.loss import answer_loss
 from torch.nn import functional
 
@@ -65,6 +65,16 @@ def test_loss_does_not_depend_on_batching(tiny: Callable[..., Model], pairs: lis
     with torch.inference_mode():
         sums = [sum(float(_summed_loss(model, b)) for b in batches(rows, budget)) for budget in (1, 700, 10**6)]
     assert sums == pytest.approx([sums[0]] * 3, rel=1e-5)
+
+
+def test_validation_holds_out_whole_ids(tiny: Callable[..., Model]) -> None:
+    """The same review from two languages has one translation: it may not stand on both sides."""
+    both = question_pairs(load_task("sentiment"), [("zh", "en"), ("de", "en")], 500, seed=0)
+    ids = [pair.id for pair in both]
+    rows = [Row((n,), 0) for n in range(len(ids))]
+    training, validation = _split(rows, ids, RECIPE, seed=0)
+    assert len(training) + len(validation) == len(rows)
+    assert not {ids[row.ids[0]] for row in training} & {ids[row.ids[0]] for row in validation}
 
 
 def test_only_the_translation_is_predicted(tiny: Callable[..., Model], pairs: list[Pair]) -> None:

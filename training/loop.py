@@ -3,6 +3,8 @@
 import csv
 import json
 import math
+import random
+import re
 import shutil
 import tempfile
 import time
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from ..errors import TrainingError, UsageError
 from ..fingerprints import sha256_of
-from ..models import Model, fingerprints
+from ..models import Family, Model, fingerprints, quiet_transformers
 from ..tasks import Pair
 from .batches import Batch, Row, batches, encode_pairs, steps
 from .loss import answer_loss
@@ -57,7 +59,12 @@ def train(
         raise UsageError(f"{out} exists already. Choose another --out, or move it away.")
     if model.adapter is not None:
         raise UsageError("Training starts from a base model; open it without an adapter.")
-    training, validation = _split(encode_pairs(model.tokenizer, pairs, model.context_length), recipe, seed)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written: {error.strerror}. Choose another --out.") from error
+    rows = encode_pairs(model.tokenizer, pairs, model.context_length)
+    training, validation = _split(rows, [pair.id for pair in pairs], recipe, seed)
     total = recipe.epochs * math.ceil(len(training) / recipe.pairs_per_step)
     torch.manual_seed(seed)
     adapted = _add_lora(model, recipe)
@@ -98,18 +105,20 @@ def train(
                 if val_loss is not None and math.isfinite(val_loss):
                     good = _snapshot(parameters)
                 record(step, loss, val_loss, speed)
-        _save(adapted, out, curve, training_inputs(model.name, model.folder, pairs, recipe, seed))
+        _save(adapted, out, curve, training_inputs(model.folder, model.dtype, pairs, recipe, seed))
     finally:
         adapted.unload()  # the caller's model is as it was
     return curve
 
 
-def _split(rows: list[Row], recipe: Recipe, seed: int) -> tuple[list[Row], list[Row]]:
-    held_out = max(1, round(recipe.validation * len(rows)))
-    if len(rows) - held_out < 1:
+def _split(rows: list[Row], ids: list[str], recipe: Recipe, seed: int) -> tuple[list[Row], list[Row]]:
+    """Hold out whole ids: an id's translation is the same whatever language it is translated from."""
+    order = random.Random(seed).sample(sorted(set(ids)), len(set(ids)))
+    held_out = set(order[: max(1, round(recipe.validation * len(order)))])
+    if len(held_out) == len(order):
         raise UsageError(f"{len(rows)} pairs are too few to train on and to hold some out for validation.")
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed)).tolist()
-    return [rows[i] for i in order[held_out:]], [rows[i] for i in order[:held_out]]
+    together = list(zip(rows, ids, strict=True))
+    return [row for row, i in together if i not in held_out], [row for row, i in together if i in held_out]
 
 
 def _add_lora(model: Model, recipe: Recipe) -> Any:
@@ -119,10 +128,16 @@ def _add_lora(model: Model, recipe: Recipe) -> Any:
         r=recipe.rank,
         lora_alpha=recipe.alpha,
         lora_dropout=recipe.dropout,
-        target_modules=list(model.family.query_value),
+        target_modules=_targets(model.family),
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model.net, config)
+    with quiet_transformers():
+        return get_peft_model(model.net, config)
+
+
+def _targets(family: Family) -> str:
+    """Regular expression for the query and value projections of the text blocks; a vision tower may have some too."""
+    return rf"{re.escape(family.blocks)}\.\d+\..*\b({'|'.join(family.query_value)})"
 
 
 def _schedule(step: int, total: int, warmup: float) -> float:
@@ -177,7 +192,6 @@ def _restore_and_save(
 
 def _save(adapted: Any, out: Path, curve: Sequence[Progress], inputs: dict[str, Any]) -> None:
     """Write the whole folder under another name, then rename it."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
         folder = Path(scratch) / "adapter"
         adapted.save_pretrained(folder, safe_serialization=True)
@@ -188,13 +202,18 @@ def _save(adapted: Any, out: Path, curve: Sequence[Progress], inputs: dict[str, 
             writer.writerows(asdict(progress) for progress in curve)
         if inputs:
             (folder / "inputs.json").write_text(json.dumps(inputs, indent=2, ensure_ascii=False), encoding="utf-8")
-        folder.rename(out)
+        try:
+            folder.rename(out)
+        except OSError as error:
+            raise TrainingError(f"{out} cannot be written: {error.strerror}.") from error
 
 
-def training_inputs(name: str, folder: Path, pairs: Sequence[Pair], recipe: Recipe, seed: int) -> dict[str, Any]:
-    """What decides an adapter: base model, pairs, recipe, seed."""
+def training_inputs(
+    folder: Path, dtype: torch.dtype, pairs: Sequence[Pair], recipe: Recipe, seed: int
+) -> dict[str, Any]:
+    """What decides an adapter: base model, precision, pairs, recipe, seed."""
     return {
-        "model": name,
+        "compute_dtype": str(dtype).removeprefix("torch."),
         "model_sha256": fingerprints(folder)["model_sha256"],
         "directions": sorted({f"{pair.source}-{pair.target}" for pair in pairs}),
         "trained_languages": sorted({code for pair in pairs for code in (pair.source, pair.target)}),

@@ -1,23 +1,30 @@
 """How an adapter is trained: one frozen record, and the presets."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
 
 
 @dataclass(frozen=True)
 class Recipe:
     """LoRA on the query and value projections, AdamW, linear warm-up and cosine decay to zero."""
 
-    rank: int = 16
-    alpha: int = 32  # LoRA's output is scaled by alpha / rank
-    dropout: float = 0.0
-    learning_rate: float = 2e-4
-    warmup: float = 0.1  # share of all steps
-    epochs: int = 2
-    pairs_per_step: int = 16
-    validation: float = 0.05  # share of the pairs held out
-    validate_every: int = 10  # steps
-    clip: float = 1.0  # largest norm of the gradient
-    tokens_per_batch: int = 4096  # padded tokens that run at once; memory changes with it, results do not
+    rank: Count = 16
+    alpha: Count = 32  # LoRA's output is scaled by alpha / rank
+    dropout: Share = 0.0
+    learning_rate: Positive = 2e-4
+    warmup: Share = 0.1  # share of all steps
+    epochs: Count = 2
+    pairs_per_step: Count = 16
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.05  # share of the pairs held out
+    validate_every: Count = 10  # steps
+    clip: Positive = 1.0  # largest norm of the gradient
+    tokens_per_batch: Count = 4096  # padded tokens that run at once; memory changes with it, results do not
 
 
 PRESETS = {

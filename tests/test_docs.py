@@ -1,0 +1,85 @@
+"""What the documentation says can be typed, is typed here."""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import babelscope
+import click
+import pytest
+import typer.main
+from babelscope import cli
+from babelscope.settings import load_study
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "activations").glob("*.md")])
+TEXT = {page: page.read_text(encoding="utf-8") for page in PAGES}
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = [
+        line for text in TEXT.values() for block in blocks(text, "(?:bash|console)") for line in block.splitlines()
+    ]
+    return sorted({line.removeprefix("$ ") for line in lines if re.match(r"(\$ )?babelscope ", line)})
+
+
+@pytest.mark.parametrize("line", commands())
+def test_documented_commands_parse(line: str) -> None:
+    command: click.Command = typer.main.get_command(cli.app)
+    arguments = shlex.split(line, comments=True)[1:]
+    context = None
+    while isinstance(command, click.Group):
+        context = command.make_context("babelscope", list(arguments), parent=context, ignore_unknown_options=True)
+        name, command, arguments = command.resolve_command(context, [*context.protected_args, *context.args])
+        assert command is not None, name
+    command.make_context(command.name, arguments, parent=context)
+
+
+def test_readme_documents_every_command() -> None:
+    documented = " ".join(commands())
+    for name in ("models import", "tasks check", "train", "cache", "eval", "probe", "plot", "report", "study run"):
+        assert f"babelscope {name}" in documented, name
+
+
+def test_python_in_the_readme_uses_what_exists() -> None:
+    (code,) = blocks(TEXT[ROOT / "README.md"], "python")
+    names = {
+        node.attr
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "babelscope"
+    }
+    assert names
+    for name in names:
+        assert hasattr(babelscope, name), name
+
+
+def test_public_names_exist() -> None:
+    for name in babelscope.__all__:
+        assert hasattr(babelscope, name)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        babelscope.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_pictures_exist(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", TEXT[page]):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "studies").rglob("*.yaml")), ids=lambda path: path.name)
+def test_study_files_are_valid(path: Path) -> None:
+    assert load_study(path).name
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    targets = set(re.findall(r"`make ([a-z-]+)`", "".join(TEXT.values())))
+    assert {"demo", "test"} <= targets
+    makefile = (ROOT / "Makefile").read_text()
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
