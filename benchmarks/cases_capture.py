@@ -104,8 +104,8 @@ def one_by_one(model: Model) -> Way:
         for prompt in encoded:
             output = model.net(input_ids=torch.tensor([prompt.ids]), output_hidden_states=True, use_cache=False)
             *before, final = (hidden[0, -1:] for hidden in output.hidden_states)  # the final one is normed already
-            lens = [model.log_probabilities(model.final_norm(state)) for state in before]
-            lens.append(model.log_probabilities(final))
+            lens = [model.logits(model.final_norm(state)).float().log_softmax(-1) for state in before]
+            lens.append(model.logits(final).float().log_softmax(-1))
             last.append(torch.cat([*before, final]))
             logprob.append(lens[-1][0, labels])
         return States(torch.stack(last), None, torch.stack(logprob))

@@ -43,7 +43,9 @@ def _bare(model: Model, prompts: list[Prompt], labels: tuple[str, ...]) -> tuple
     """The forward over capture's own batches, and how many tokens they hold without padding."""
     encoded = encode_prompts(model.tokenizer, prompts, model.context_length)
     sequences = encode_labels(model.tokenizer, prompts[0], encoded[0], labels)
-    rows = [[torch.tensor(row.own) for row in batch] for batch in _batches(_rows(encoded, sequences, 0), TOKEN_BUDGET)]
+    rows = [
+        [torch.tensor(row.own) for row in batch] for batch in _batches(_rows(encoded, sequences, 0), 0, TOKEN_BUDGET)
+    ]
     batches = [torch.nn.utils.rnn.pad_sequence(batch, batch_first=True) for batch in rows]
 
     @torch.inference_mode()

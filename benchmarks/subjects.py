@@ -27,7 +27,7 @@ class Sizes:
     starts: int  # of the command
 
 
-FULL = Sizes(64, 8, 8, 5, 16, 4, 3, (200, 2000), 3, 7)
+FULL = Sizes(64, 4, 8, 3, 16, 4, 3, (200, 1000), 1, 7)
 QUICK = Sizes(4, 1, 2, 1, 4, 2, 2, (20, 200), 1, 3)
 
 
