@@ -12,24 +12,26 @@ if TYPE_CHECKING:
     from .activations.capture import capture
     from .activations.store import Cache
     from .analyses import Settings, analyse
-    from .models import open_model, open_unembedding
+    from .models import open_model
     from .results import draw_figures, verdict, write_report, write_tables
     from .settings import load_study
     from .study import Study, run_study
     from .tasks import few_shot_prompts, load_task, question_pairs
     from .training import PRESETS, Recipe, train
+    from .unembedding import open_unembedding
 
 _HOMES = {
     "activations.cache": ("Request", "write_cache"),
     "activations.capture": ("capture",),
     "activations.store": ("Cache",),
     "analyses": ("Settings", "analyse"),
-    "models": ("open_model", "open_unembedding"),
+    "models": ("open_model",),
     "results": ("draw_figures", "verdict", "write_report", "write_tables"),
     "settings": ("load_study",),
     "study": ("Study", "run_study"),
     "tasks": ("few_shot_prompts", "load_task", "question_pairs"),
     "training": ("PRESETS", "Recipe", "train"),
+    "unembedding": ("open_unembedding",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from .activations.store import POSITIONS, Cache, together
 from .activations.tokens import vocabulary_texts, word_tokens
 from .errors import DataError, UsageError
-from .models import fingerprints, open_tokenizer, open_unembedding, resolve
+from .models import fingerprints, open_tokenizer, resolve
 from .probes.accuracy import (
     Answers,
     accuracy_delta_table,
@@ -28,6 +28,7 @@ from .probes.logit_lens import lens_scores, lens_tables, top_tokens
 from .probes.pca import pca_table
 from .probes.umap_projection import umap_table
 from .tasks import language
+from .unembedding import open_unembedding
 
 Tables = dict[str, pd.DataFrame]
 Progress = Callable[[int, int], None]

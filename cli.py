@@ -67,7 +67,8 @@ def main() -> None:
 @models_app.command("list")
 def models_list(as_json: JsonOption = False) -> None:
     """Packaged models and known families. Example: `babelscope models list`"""
-    from .models import FAMILIES, PACKAGED, home
+    from .models import FAMILIES
+    from .packaged import PACKAGED, home
 
     packaged = [
         {"model": name, "imported": (home() / "models" / name / "config.json").is_file(), "terms": package.terms}
@@ -83,7 +84,7 @@ def models_import(
     as_json: JsonOption = False,
 ) -> None:
     """Turn a packaged model into a safetensors folder, once. Example: `babelscope models import gemma-3-270m`"""
-    from .models import import_packaged
+    from .packaged import import_packaged
 
     def accept(terms: str) -> None:
         print(terms, file=sys.stderr)

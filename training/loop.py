@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ..errors import TrainingError, UsageError
 from ..fingerprints import sha256_of
-from ..models import Family, Model, fingerprints, quiet_transformers
+from ..models import Family, Model, fingerprints
+from ..quiet import quiet_transformers
 from ..tasks import Pair
 from .batches import Batch, Row, batches, encode_pairs, steps
 from .loss import answer_loss

@@ -1,0 +1,38 @@
+"""Other libraries, kept quiet and made clear."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .errors import BabelscopeError, ModelError
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Without the progress bars, advice and forecasts that transformers prints while it opens a model."""
+    import warnings
+
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+@contextmanager
+def explaining(what: str) -> Iterator[None]:
+    """Turn whatever a library raises inside into a ModelError that begins with `what`."""
+    try:
+        yield
+    except BabelscopeError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(f"{what}: {reason}") from error

@@ -1,0 +1,77 @@
+"""The last two parts of a model, read without opening it: all that a lens needs."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .models import Family, choose_dtype, find_family, open_model, resolve, softcap_of, softcapped
+from .quiet import explaining, quiet_transformers
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Unembedding:
+    """Final norm and unembedding of a model, without the model: all that a lens needs."""
+
+    norm: "nn.Module"
+    weight: "torch.Tensor"
+    bias: "torch.Tensor | None"
+    softcap: float | None
+
+    def __call__(self, states: "torch.Tensor") -> "torch.Tensor":
+        """Residual stream [n, d_model], before the final norm -> logits [n, vocabulary]."""
+        from torch.nn import functional
+
+        normed = self.norm(states.to(self.weight.dtype))
+        return softcapped(functional.linear(normed, self.weight, self.bias), self.softcap)
+
+
+def open_unembedding(name: str, dtype: str = "auto") -> Unembedding:
+    """Read the final norm and the unembedding from safetensors; the other weights stay on disk."""
+    import torch
+    from safetensors import safe_open
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    folder = resolve(name)
+    family = find_family(folder)
+    with explaining(f"The unembedding of {name!r} cannot be read"), quiet_transformers():
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        with torch.device("meta"):
+            skeleton = AutoModelForCausalLM.from_config(config)
+        wanted = _unembedding_tensors(skeleton, family)
+        found: dict[str, torch.Tensor] = {}
+        for path in sorted(folder.glob("*.safetensors")):
+            with safe_open(path, framework="pt") as file:
+                for key in wanted.keys() & set(file.keys()):
+                    found[wanted[key]] = file.get_tensor(key)
+        missing = set(wanted.values()) - found.keys()
+    if missing:  # checkpoints of other releases name their tensors otherwise; opening the model renames them
+        model = open_model(name, dtype=dtype, device="cpu")
+        return Unembedding(model.final_norm, model.unembedding.weight, model.unembedding.bias, model.softcap)
+    place = choose_dtype(dtype, torch.device("cpu"))
+    norm = skeleton.get_submodule(family.final_norm)
+    norm.load_state_dict({k.removeprefix("norm."): v for k, v in found.items() if k.startswith("norm.")}, assign=True)
+    bias = found.get("bias")
+    return Unembedding(
+        norm.to(place).requires_grad_(False),
+        found["weight"].to(place),
+        None if bias is None else bias.to(place),
+        softcap_of(family, config),
+    )
+
+
+def _unembedding_tensors(skeleton: "PreTrainedModel", family: Family) -> dict[str, str]:
+    """Name on disk -> role. A tied unembedding is stored under the name of the input embedding."""
+    norm = skeleton.get_submodule(family.final_norm)
+    wanted = {f"{family.final_norm}.{key}": f"norm.{key}" for key in norm.state_dict()}
+    head: Any = skeleton.get_submodule(family.unembedding)
+    embedding = skeleton.get_input_embeddings()
+    tied = skeleton.config.get_text_config().tie_word_embeddings
+    owner = next(key for key, module in skeleton.named_modules() if module is (embedding if tied else head))
+    wanted[f"{owner}.weight"] = "weight"
+    if head.bias is not None:
+        wanted[f"{family.unembedding}.bias"] = "bias"
+    return wanted
