@@ -24,7 +24,8 @@ from .tokens import EncodedPrompt, encode_labels, encode_prompts, shared_prefix
 if TYPE_CHECKING:
     from transformers import Cache
 
-TOKEN_BUDGET = 8192  # tokens in one batch, each row counted with its padding and its copy of the prefix
+TOKEN_BUDGET = 2048  # tokens of own text in one batch, padding counted; more is slower where caches are small
+PREFIX_COPIES = 8  # times the budget: keys and values in one batch, each row counted with its copy of the prefix
 WINDOW = 256  # prompts that are sorted by length together, and written together
 
 
@@ -124,10 +125,11 @@ def _carried_label(sequences: Sequence[tuple[int, ...]]) -> int | None:
 
 
 def _batches(rows: list[_Row], n_shared: int, token_budget: int) -> Iterator[list[_Row]]:
-    """Rows of similar length together, at most `token_budget` tokens with padding and prefixes."""
+    """Rows of similar length together, at most `token_budget` tokens with padding; prefixes are bounded for memory."""
     batch: list[_Row] = []
     for row in sorted(rows, key=lambda row: len(row.own), reverse=True):
-        if batch and (len(batch) + 1) * (n_shared + len(batch[0].own)) > token_budget:
+        size, width = len(batch) + 1, len(batch[0].own) if batch else 0
+        if batch and (size * width > token_budget or size * (n_shared + width) > PREFIX_COPIES * token_budget):
             yield batch
             batch = []
         batch.append(row)

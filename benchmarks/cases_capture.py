@@ -5,6 +5,7 @@ Every way tokenises the prompts, and returns the same things. The others run bat
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from babelscope.activations.capture import capture
@@ -71,8 +72,8 @@ def hugging_face(model: Model) -> Way:
     return way
 
 
-def transformer_lens(model: Model) -> Way:
-    """TransformerBridge.run_with_cache, residual stream and last logits only. Takes the model over."""
+def transformer_lens(model: Model, **options: int) -> Way:
+    """TransformerBridge.run_with_cache, residual stream only. Takes the model over. `options` go to the forward."""
     from transformer_lens.model_bridge import TransformerBridge
 
     bridge = TransformerBridge.boot_transformers(
@@ -86,7 +87,7 @@ def transformer_lens(model: Model) -> Way:
         parts = []
         for batch in _padded(encoded):
             logits, cache = bridge.run_with_cache(
-                batch.ids, names_filter=names, **batch.inputs(), logits_to_keep=1, use_cache=False
+                batch.ids, names_filter=names, **batch.inputs(), **options, use_cache=False
             )
             parts.append(_gathered([cache[name] for name in names], logits, batch, labels))
         return _joined(parts)
@@ -117,9 +118,10 @@ WAYS: dict[str, Callable[[Model], Way]] = {
     "babelscope": babelscope,
     "Hugging Face, batches of 16": hugging_face,
     "TransformerLens run_with_cache": transformer_lens,
+    "TransformerLens run_with_cache, last logits only": partial(transformer_lens, logits_to_keep=1),
     "one by one, all layers unembedded": one_by_one,
 }
-OURS, HUGGING_FACE, LENS, ONE_BY_ONE = WAYS
+OURS, HUGGING_FACE, LENS, _, ONE_BY_ONE = WAYS
 TARGETS = {HUGGING_FACE: 4.0, LENS: 8.0}
 
 
@@ -147,7 +149,7 @@ def run(sizes: Sizes) -> Outcome:
         [
             f"capture: {sizes.prompts} six-shot prompts, {tokens:,} tokens with the shared demonstrations, {labels}. "
             "Every way tokenises, keeps last-token and mean states of all layers (one by one: last only) and scores "
-            "the labels. Hugging Face and TransformerLens unembed the last position only.",
+            "the labels. Hugging Face unembeds the last position only; TransformerLens every position unless told otherwise.",
             f"capture, one by one: {sizes.one_by_one} prompts were run, and their seconds scaled to {sizes.prompts}.",
             f"capture, largest difference from babelscope in float32 over {sizes.parity_prompts} prompts (states "
             f"before the last block's output, relative to their norm; label scores in nats): {agreement}.",
