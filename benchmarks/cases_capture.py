@@ -149,7 +149,8 @@ def run(sizes: Sizes) -> Outcome:
         [
             f"capture: {sizes.prompts} six-shot prompts, {tokens:,} tokens with the shared demonstrations, {labels}. "
             "Every way tokenises, keeps last-token and mean states of all layers (one by one: last only) and scores "
-            "the labels. Hugging Face unembeds the last position only; TransformerLens every position unless told otherwise.",
+            "the labels. Hugging Face unembeds the last position only; TransformerLens every position unless told "
+            "otherwise.",
             f"capture, one by one: {sizes.one_by_one} prompts were run, and their seconds scaled to {sizes.prompts}.",
             f"capture, largest difference from babelscope in float32 over {sizes.parity_prompts} prompts (states "
             f"before the last block's output, relative to their norm; label scores in nats): {agreement}.",
