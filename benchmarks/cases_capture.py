@@ -121,7 +121,7 @@ WAYS: dict[str, Callable[[Model], Way]] = {
     "TransformerLens run_with_cache, last logits only": partial(transformer_lens, logits_to_keep=1),
     "one by one, all layers unembedded": one_by_one,
 }
-OURS, HUGGING_FACE, LENS, _, ONE_BY_ONE = WAYS
+OURS, HUGGING_FACE, LENS, LENS_LAST, ONE_BY_ONE = WAYS
 TARGETS = {HUGGING_FACE: 4.0, LENS: 8.0}
 
 
@@ -193,9 +193,10 @@ def parity(sizes: Sizes) -> dict[str, str]:
 
 
 def _ways(dtype: str) -> dict[str, Way]:
-    """All ways, with two models for the plain ones: the bridge rewrites what it is given."""
+    """All ways, with models of their own for the bridges, which rewrite what they are given."""
     plain = open_plain(dtype)
-    models = {OURS: open_real(dtype), HUGGING_FACE: plain, LENS: open_plain(dtype), ONE_BY_ONE: plain}
+    models = {OURS: open_real(dtype), HUGGING_FACE: plain, ONE_BY_ONE: plain}
+    models |= {name: open_plain(dtype) for name in (LENS, LENS_LAST)}
     return {name: build(models[name]) for name, build in WAYS.items()}
 
 
