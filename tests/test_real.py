@@ -47,9 +47,13 @@ def test_lens_from_files_equals_the_model(model: Model) -> None:
 
 
 def test_states_leave_the_range_of_float16(model: Model) -> None:
-    (captured,) = capture(model, few_shot_prompts(TASK, "en", 2, 4), TASK.labels)
-    assert captured.last.abs().max() > 65_504
-    assert torch.isfinite(captured.last).all()
+    """At the first token, where the norm is largest; answer positions come near it (45,000)."""
+    (prompt,) = few_shot_prompts(TASK, "en", 2, 1)
+    with torch.inference_mode():
+        states = model.net(model.tokenizer(prompt.full, return_tensors="pt")["input_ids"], output_hidden_states=True)
+    assert max(float(hidden.abs().max()) for hidden in states.hidden_states[:-1]) > torch.finfo(torch.float16).max
+    (captured,) = capture(model, [prompt], TASK.labels)
+    assert captured.last.abs().max() > 10_000
 
 
 def test_it_knows_english_sentiment(model: Model) -> None:
