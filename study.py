@@ -78,17 +78,17 @@ class Study:
         request.prompts()
         for name in self.settings.adapters:
             self.pairs(name)
-        for name in self.settings.probes.names:
+        probes = self.settings.probes
+        for name in probes.names:
             if name not in ANALYSES:
                 raise UsageError(f"probes.names: Unknown probe {name!r}. Known: {', '.join(ANALYSES)}.")
-        probes = self.settings.probes
         n_layers = text_config(self.settings.model).num_hidden_layers
         for layer in probes.layers or ():
             if not 0 <= layer <= n_layers:
                 raise UsageError(f"probes.layers: Layer {layer} was asked for; the model has layers 0 to {n_layers}.")
         if "alignment" in probes.names and probes.pivot not in request.languages:
             raise UsageError(
-                f"probes.pivot: Pivot {self.settings.probes.pivot!r} is not among the study's languages: "
+                f"probes.pivot: Pivot {probes.pivot!r} is not among the study's languages: "
                 f"{' '.join(request.languages)}."
             )
 

@@ -96,9 +96,10 @@ def _capture_window(
     shape = (len(window), model.n_layers + 1, model.d_model)
     last, mean = (torch.empty(shape, dtype=model.dtype) for _ in range(2))
     logprob = torch.zeros(len(window), len(sequences))
+    carried = _carried_label(sequences)
     for batch in _batches(_rows(window, sequences, n_shared), n_shared, token_budget):
         hooked, final = _forward(model, batch, window, prefix)
-        plain = [i for i, row in enumerate(batch) if row.label in (None, _carried_label(sequences))]
+        plain = [i for i, row in enumerate(batch) if row.label == carried]
         examples = [batch[i].example for i in plain]
         last[examples] = hooked["last"][plain].cpu()
         mean[examples] = hooked["mean"][plain].cpu()
