@@ -27,12 +27,12 @@ def quiet_transformers() -> Iterator[None]:
 
 
 @contextmanager
-def explaining(what: str) -> Iterator[None]:
-    """Turn whatever a library raises inside into a ModelError that begins with `what`."""
+def explaining(what: str, kind: type[BabelscopeError] = ModelError) -> Iterator[None]:
+    """Turn whatever a library raises inside into an error of `kind` that begins with `what`."""
     try:
         yield
     except BabelscopeError:
         raise
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{what}: {reason}") from error
+        raise kind(f"{what}: {reason}") from error

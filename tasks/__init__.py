@@ -1,41 +1,36 @@
 """Tasks: what is asked, in which words, in twenty languages. Text lives in `data/`, never in code."""
 
-from pathlib import Path
-
-from ..errors import UsageError
-from .authors import authors_task
+from .datasets import ready_maps
+from .kinds import KINDS
 from .languages import language, languages, select_languages
-from .prompts import few_shot_prompts, parse_direction, question_pairs, translation_instruction
+from .loading import Reading, load_task, read_task
+from .pairs import OBJECTIVES, Direction, directions_of, parse_direction, question_pairs, translation_instruction
+from .prompts import Asking, answer_words, check_prefixes, content_free_prompts, few_shot_prompts
 from .records import Example, Pair, Prompt, Task, Wording
-from .sentiment import sentiment
-
-BUILT_IN = {"sentiment": sentiment}
-
-
-def load_task(name: str, data: Path | None = None) -> Task:
-    """A built-in task, or with `data` the same task read from the authors' layout (see `authors.py`)."""
-    if data is not None:
-        return authors_task(name, Path(data))
-    if name not in BUILT_IN:
-        raise UsageError(
-            f"Unknown task {name!r}. Built in: {', '.join(BUILT_IN)}. Files of your own are read with --data FOLDER."
-        )
-    return BUILT_IN[name]()
-
 
 __all__ = [
-    "BUILT_IN",
+    "KINDS",
+    "OBJECTIVES",
+    "Asking",
+    "Direction",
     "Example",
     "Pair",
     "Prompt",
+    "Reading",
     "Task",
     "Wording",
+    "answer_words",
+    "check_prefixes",
+    "content_free_prompts",
+    "directions_of",
     "few_shot_prompts",
     "language",
     "languages",
     "load_task",
     "parse_direction",
     "question_pairs",
+    "read_task",
+    "ready_maps",
     "select_languages",
     "translation_instruction",
 ]

@@ -2,183 +2,162 @@
 
     ap_emotion/emotion_{lang}500_test.json          [{"input", "answer"}]
     snli/snli_{lang}600_test.json                   [{"premise", "hypothesis", "answer"}]
-    snli/snli_{lang}10k_train_question.json         [{"input", "answer"}], question-translation pairs into English
+    paws/paws_{lang}500_test.json                   [{"sentence1", "sentence2", "answer"}]
+    snli/snli_{lang}10k_train_question.json         [{"input", "answer"}], question-translation pairs into English;
+                                                    the same beside the other tasks' test files
 
-Test files are parallel by row and answer in their own language, so the English file says which label a row has.
-The first rows of each label serve as demonstrations and are not tested on.
+Test files are parallel by row and answer in their own language (paraphrase: in English everywhere), so the English file
+says which label a row has. The first rows of each label serve as demonstrations and are not tested on.
 """
 
-import json
-import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from ..errors import DataError, UsageError
-from .languages import language, languages
+from ..errors import UsageError
+from .banks import built_in_wording
+from .kinds import KINDS
+from .languages import languages
+from .pairs import translation_instruction
 from .records import Example, Pair, Task, Wording
-from .sentiment import sentiment
+from .rows import Faults, Row, check_text, read_rows
 
 SHOTS_PER_LABEL = 2
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the files of a task are, and how a row becomes a question in one language."""
+    """Where the files of a task are, and what its fields are called there."""
 
-    labels: tuple[str, ...]
-    folder: str
-    test_file: str  # {lang} stands for the code
-    fields: tuple[str, ...]
-    render: Callable[[str, Mapping[str, str]], str]
-    slot: Callable[[str], str]
-
-
-@cache
-def _nli_words(code: str) -> dict[str, str]:
-    words: dict[str, str] = tomllib.loads((files(__package__) / "data" / "nli.toml").read_text(encoding="utf-8"))[code]
-    return words
-
-
-def _nli_text(code: str, row: Mapping[str, str]) -> str:
-    words = _nli_words(code)
-    return f"{words['premise']}: {row['premise']}\n{words['hypothesis']}: {row['hypothesis']}"
+    tests: str  # {lang} stands for the code
+    pairs: str
+    columns: Mapping[str, str] = field(default_factory=dict)  # our field -> theirs, where the names differ
 
 
 LAYOUTS = {
     "sentiment": Layout(
-        labels=("negative", "positive"),
-        folder="ap_emotion",
-        test_file="emotion_{lang}500_test.json",
-        fields=("input",),
-        render=lambda code, row: row["input"],
-        slot=lambda code: sentiment().wordings[code].slot,
+        "ap_emotion/emotion_{lang}500_test.json",
+        "ap_emotion/emotion_{lang}10k_train_question.json",
+        {"text": "input"},
     ),
-    "nli": Layout(
-        labels=("contradiction", "neutral", "entailment"),
-        folder="snli",
-        test_file="snli_{lang}600_test.json",
-        fields=("premise", "hypothesis"),
-        render=_nli_text,
-        slot=lambda code: f'\n{_nli_words(code)["answer"]}: "',
-    ),
+    "nli": Layout("snli/snli_{lang}600_test.json", "snli/snli_{lang}10k_train_question.json"),
+    "paraphrase": Layout("paws/paws_{lang}500_test.json", "paws/paws_{lang}10k_train_question.json"),
 }
-QUESTION_FILE = "{folder}_{lang}10k_train_question.json"
 
 
-@cache  # a study asks for it again and again
-def authors_task(name: str, data: Path) -> Task:
-    """Read one task from `data`, the folder that holds `ap_emotion/` and `snli/`.
+def read_authors(name: str, folder: Path, faults: Faults) -> Task:
+    """Read one task from `folder`, the folder that holds `ap_emotion/`, `snli/` and `paws/`.
 
     Raises:
-        UsageError: the folder, the task or its English file is not there.
-        DataError: a row is malformed; file, row and field are named.
+        UsageError: the folder, or the task's English file, is not there.
     """
-    if name not in LAYOUTS:
-        raise UsageError(f"No layout is known for task {name!r} in {data}. Known: {', '.join(LAYOUTS)}.")
-    layout = LAYOUTS[name]
-    folder = data / layout.folder
-    tests = {code: path for code in languages() if (path := folder / layout.test_file.format(lang=code)).is_file()}
+    layout, kind = LAYOUTS[name], KINDS[name]
+    tests = {code: path for code in languages() if (path := folder / layout.tests.format(lang=code)).is_file()}
     if "en" not in tests:
         raise UsageError(
-            f"{folder / layout.test_file.format(lang='en')} does not exist. Expected the authors' release with "
-            f"{layout.folder}/ inside; the English file says which label a row has."
+            f"{folder / layout.tests.format(lang='en')} does not exist. Expected the authors' release with "
+            f"{Path(layout.tests).parent}/ inside; the English file says which label a row has."
         )
-    rows = {code: read_rows(path, (*layout.fields, "answer")) for code, path in tests.items()}
-    truth = [row["answer"] for row in rows["en"]]
-    for number, answer in enumerate(truth):
-        if answer not in layout.labels:
-            raise DataError(f"{tests['en']}: row {number}: answer {answer!r} is none of {', '.join(layout.labels)}.")
+    columns = [layout.columns.get(field, field) for field in kind.fields]
+    rows = {code: _tests(path, columns, faults) for code, path in tests.items()}
+    truth = _truth(tests["en"], rows["en"], kind.labels, faults)
     for code, path in tests.items():
-        if len(rows[code]) != len(truth):
-            raise DataError(
-                f"{path}: {len(rows[code])} rows, but the English file has {len(truth)}; they must be parallel by row."
-            )
-    for label in layout.labels:
+        if faults.found:
+            break  # rows that were left out would make others look wrong
+        _check_parallel(path, rows[code], truth, faults)
+    faults.good += sum(map(len, rows.values()))
+    shown = _demonstration_rows(truth, kind.labels)
+    wordings, examples = {}, {}
+    for code, table in rows.items():
+        wording = built_in_wording(name, code)
+        items = _examples(code, table, truth, dict(zip(kind.fields, columns, strict=True)), wording)
+        wordings[code] = replace(
+            wording,
+            label_words={**wording.label_words, **_label_words(table, truth)},
+            demonstrations=tuple(items[number] for number in shown if number < len(items)),
+        )
+        examples[code] = tuple(item for number, item in enumerate(items) if number not in shown)
+    pairs = {
+        (code, "en"): found
+        for code in languages()
+        if (found := _pairs(folder / layout.pairs.format(lang=code), code, faults))
+    }
+    return Task(name, kind.labels, wordings, examples, {}, pairs)
+
+
+def _tests(path: Path, columns: Sequence[str], faults: Faults) -> list[Row]:
+    return [
+        row for number, row in read_rows(path, faults) if check_text(path, number, row, (*columns, "answer"), faults)
+    ]
+
+
+def _truth(path: Path, rows: Sequence[Row], labels: Sequence[str], faults: Faults) -> list[str]:
+    truth = [row["answer"] for row in rows]
+    for number, answer in enumerate(truth, start=1):
+        if answer not in labels:
+            faults.add(path, number, "answer", f"{answer!r} is none of {', '.join(labels)}")
+    for label in labels:
         if truth.count(label) <= SHOTS_PER_LABEL:
-            raise DataError(
-                f"{tests['en']}: {truth.count(label)} rows are {label!r}; more than {SHOTS_PER_LABEL} are needed, "
-                "since the first ones serve as demonstrations."
+            faults.add(
+                path,
+                0,
+                "answer",
+                f"is {label!r} in {truth.count(label)} rows; more than {SHOTS_PER_LABEL} are needed, since the first "
+                "ones serve as demonstrations",
             )
-    shown = _demonstration_rows(truth, layout.labels)
-    return Task(
-        name=name,
-        labels=layout.labels,
-        wordings={
-            code: Wording(
-                slot=layout.slot(code),
-                label_words=_label_words(tests[code], table, truth),
-                demonstrations=tuple((layout.render(code, table[number]), truth[number]) for number in shown),
+    return truth
+
+
+def _check_parallel(path: Path, rows: Sequence[Row], truth: Sequence[str], faults: Faults) -> None:
+    if len(rows) != len(truth):
+        faults.add(path, 0, "", f"has {len(rows)} rows, but the English file has {len(truth)}; they must be parallel")
+        return
+    words: dict[str, str] = {}
+    for number, (row, label) in enumerate(zip(rows, truth, strict=True), start=1):
+        if words.setdefault(label, row["answer"]) != row["answer"]:
+            faults.add(
+                path,
+                number,
+                "answer",
+                f"is {row['answer']!r}, but the English row says {label!r}, which this file calls {words[label]!r} "
+                "elsewhere",
             )
-            for code, table in rows.items()
-        },
-        examples={
-            code: tuple(
-                Example(f"{number:05d}", code, "test", layout.render(code, row), truth[number])
-                for number, row in enumerate(table)
-                if number not in shown
-            )
-            for code, table in rows.items()
-        },
-        questions={},
-        pairs={(code, "en"): pairs for code in languages() if (pairs := _question_file(folder, code))},
-    )
 
 
-def read_rows(path: Path, fields: tuple[str, ...]) -> list[dict[str, str]]:
-    """A JSON list of objects with non-empty text in `fields`; every fault names file, row and field."""
-    try:
-        table: Any = json.loads(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: byte {error.start} is not UTF-8. Save the file as UTF-8.") from error
-    except json.JSONDecodeError as error:
-        complete = error.doc[: error.pos].count("}")
-        raise DataError(
-            f"{path}: not valid JSON at line {error.lineno}, near row {complete}: {error.msg}. Is the file truncated?"
-        ) from error
-    if not isinstance(table, list) or not table:
-        raise DataError(f"{path}: expected a JSON list with at least one row, found {type(table).__name__}.")
-    for number, row in enumerate(table):
-        if not isinstance(row, dict):
-            raise DataError(f"{path}: row {number}: expected an object with {', '.join(fields)}, found {row!r:.60}.")
-        for field in fields:
-            if not isinstance(row.get(field), str):
-                raise DataError(f"{path}: row {number}: field {field!r} is missing or not text.")
-            if not row[field].strip():
-                raise DataError(f"{path}: row {number}: field {field!r} is empty.")
-    return table
+def _label_words(rows: Sequence[Row], truth: Sequence[str]) -> dict[str, str]:
+    return {label: row["answer"] for row, label in zip(rows, truth, strict=False)}
 
 
-def _demonstration_rows(truth: list[str], labels: tuple[str, ...]) -> list[int]:
-    """The first rows of each label, alternating labels, the last label first (as the built-in task does)."""
+def _examples(
+    code: str, rows: Sequence[Row], truth: Sequence[str], columns: Mapping[str, str], wording: Wording
+) -> list[Example]:
+    examples = []
+    for number, (row, label) in enumerate(zip(rows, truth, strict=False)):
+        fields = {field: row[column] for field, column in columns.items()}
+        examples.append(Example(f"{number:05d}", code, "test", wording.render(fields), label, fields))
+    return examples
+
+
+def _demonstration_rows(truth: Sequence[str], labels: Sequence[str]) -> list[int]:
+    """The first rows of each label, labels in turn, the last label first."""
     by_label = [
         [i for i, answer in enumerate(truth) if answer == label][:SHOTS_PER_LABEL] for label in reversed(labels)
     ]
-    return [row for turn in zip(*by_label, strict=True) for row in turn]
+    return [row for turn in zip(*by_label, strict=False) for row in turn]
 
 
-def _label_words(path: Path, table: list[dict[str, str]], truth: list[str]) -> dict[str, str]:
-    words: dict[str, str] = {}
-    for number, (row, label) in enumerate(zip(table, truth, strict=True)):
-        if words.setdefault(label, row["answer"]) != row["answer"]:
-            raise DataError(
-                f"{path}: row {number}: answer {row['answer']!r}, but the English row says {label!r}, "
-                f"which this file calls {words[label]!r} elsewhere."
-            )
-    return words
-
-
-def _question_file(folder: Path, code: str) -> tuple[Pair, ...]:
-    path = folder / QUESTION_FILE.format(folder=folder.name, lang=code)
+def _pairs(path: Path, code: str, faults: Faults) -> tuple[Pair, ...]:
     if not path.is_file():
         return ()
-    ending = f"\nTranslate the input from {language(code).name} to English:\n"
+    instruction = translation_instruction(code, "en")
     pairs = []
-    for number, row in enumerate(read_rows(path, ("input", "answer"))):
-        if not row["input"].endswith(ending):
-            raise DataError(f"{path}: row {number}: field 'input' does not end in {ending.strip()!r}.")
-        pairs.append(Pair(f"{number:05d}", code, "en", row["input"].removesuffix(ending), row["answer"]))
+    for number, row in read_rows(path, faults):
+        if not check_text(path, number, row, ("input", "answer"), faults):
+            continue
+        if not row["input"].endswith(instruction):
+            faults.add(path, number, "input", f"does not end in {instruction.strip()!r}")
+            continue
+        question = row["input"].removesuffix(instruction)
+        pairs.append(Pair(f"{number - 1:05d}", code, "en", question, instruction, row["answer"]))
+    faults.good += len(pairs)
     return tuple(pairs)

@@ -1,7 +1,7 @@
 """What a task is made of: small frozen records, no behaviour beyond looking things up."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -13,26 +13,35 @@ class Example:
     split: str
     text: str  # the question's own words, without demonstrations and answer slot
     label: str  # canonical label, the same in every language
+    fields: Mapping[str, str] = field(default_factory=dict)  # what `text` was rendered from: premise, hypothesis
 
 
 @dataclass(frozen=True)
 class Wording:
     """How a task is put to a model in one language."""
 
+    template: str  # '{text}', or 'Premise: {premise}\nHypothesis: {hypothesis}'
     slot: str  # what follows the text and ends in the opening quote of the answer: '\nEmotion: "'
     label_words: Mapping[str, str]  # canonical label -> the word of this language
-    demonstrations: tuple[tuple[str, str], ...]  # (text, canonical label), in the order in which shots use them
+    demonstrations: tuple[Example, ...]  # in the order in which shots use them
+
+    def render(self, fields: Mapping[str, str]) -> str:
+        return self.template.format_map(fields)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A question in one language and its translation: what training sees. It holds no answer."""
+    """What training sees: a question, what is asked of it, and the output that is wanted.
+
+    For question translation (arXiv 2405.13816) the output is the question in another language; it holds no answer.
+    """
 
     id: str
     source: str
     target: str
     question: str
-    translation: str
+    instruction: str
+    output: str
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,7 @@ class Prompt:
     """An example as the model reads it: `prefix + text + slot`, the text being `example.text`."""
 
     example: Example
-    prefix: str  # demonstrations; the same for all prompts of a language
+    prefix: str  # translation pairs and demonstrations; the same for all prompts of a language
     slot: str
 
     @property

@@ -1,12 +1,16 @@
 """The text itself, how prompts and pairs are made of it, and the authors' layout."""
 
 import json
+import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from babelscope.errors import DataError, UsageError
 from babelscope.tasks import (
+    KINDS,
+    Asking,
     few_shot_prompts,
     language,
     languages,
@@ -15,7 +19,9 @@ from babelscope.tasks import (
     question_pairs,
     select_languages,
 )
+from babelscope.tasks.banks import read_bank
 from babelscope.tasks.check import check_task, script_share
+from sklearn.metrics import roc_auc_score
 
 TASK = load_task("sentiment")
 CODES = "en zh de fr es it nl ja ru sv sl pl bg no ms is hi th sw bn".split()  # noqa: SIM905
@@ -26,9 +32,10 @@ def test_twenty_languages() -> None:
     assert list(TASK.languages) == CODES
 
 
-def test_the_text_is_sound_in_every_language() -> None:
+@pytest.mark.parametrize("name", KINDS)
+def test_the_text_is_sound_in_every_language(name: str) -> None:
     """Every id everywhere, nothing empty or doubled, the right script, and an identifier that agrees."""
-    report = check_task(TASK)
+    report = check_task(load_task(name))
     assert report.findings == ()
     assert min(report.identified.values()) >= 0.98
 
@@ -44,32 +51,75 @@ def test_enough_text(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_train_and_test_share_no_sentence(code: str) -> None:
-    from babelscope.tasks.sentiment import _read
-
+@pytest.mark.parametrize("name", KINDS)
+def test_train_and_test_share_no_sentence(name: str, code: str) -> None:
     def sentences(part: object) -> set[str]:
-        return {part} if isinstance(part, str) else set().union(*map(sentences, part.values()))  # type: ignore[attr-defined]
+        if isinstance(part, str):
+            return {part}
+        return set().union(*map(sentences, part.values() if isinstance(part, dict) else part))  # type: ignore[call-overload]
 
-    bank = _read(code)
+    bank = read_bank(name, code)
     train, test, shots = (sentences(bank[part]) for part in ("train", "test", "demonstrations"))
     assert len(train) + len(test) >= 100
     assert not train & test
     assert not shots & (train | test)
 
 
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("name", ["nli", "paraphrase"])
+def test_enough_items_of_every_label(name: str, code: str) -> None:
+    task = load_task(name)
+    examples, questions = task.examples[code], task.questions[code]
+    assert len(examples) == 120
+    assert len({question.text for question in questions}) >= 600
+    assert len(task.wordings[code].demonstrations) >= 8
+    for n in (30, 60, 120):  # every prefix that a limit may take is balanced
+        assert Counter(e.label for e in examples[:n]) == dict.fromkeys(task.labels, n // len(task.labels))
+    words = list(task.wordings[code].label_words.values())
+    assert not any(a != b and b.startswith(a) for a in words for b in words)
+
+
+def test_ids_and_labels_are_parallel_in_every_task() -> None:
+    for name in KINDS:
+        task = load_task(name)
+        for part in (task.examples, task.questions):
+            assert len({tuple((e.id, e.label) for e in examples) for examples in part.values()}) == 1
+
+
+def test_every_premise_has_one_hypothesis_of_each_label() -> None:
+    task = load_task("nli")
+    by_premise: dict[str, set[str]] = {}
+    for example in task.examples["en"]:
+        by_premise.setdefault(example.fields["premise"], set()).add(example.label)
+    assert len(by_premise) == 40
+    assert set(map(frozenset, by_premise.values())) == {frozenset(task.labels)}
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_overlap_cannot_solve_paraphrase(code: str) -> None:
+    """Pairs that mean the same and pairs that do not overlap alike: in words, or in pairs of characters."""
+    pattern = r"(?=(..))" if code in ("zh", "ja", "th") else r"\w+"
+    overlap, same = [], []
+    for example in load_task("paraphrase").examples[code]:
+        one, two = (set(re.findall(pattern, example.fields[f"sentence{k}"].lower())) for k in (1, 2))
+        overlap.append(len(one & two) / len(one | two))
+        same.append(example.label == "same")
+    assert 0.45 <= roc_auc_score(same, overlap) <= 0.55
+
+
 def test_prompts_are_demonstrations_text_and_slot() -> None:
-    (prompt,) = few_shot_prompts(TASK, "de", 2, 1)
+    (prompt,) = few_shot_prompts(TASK, "de", Asking(2), 1)
     assert prompt.full == prompt.prefix + prompt.example.text + prompt.slot
     assert prompt.prefix.count('"positive"') == prompt.prefix.count('"negative"') == 1
     assert prompt.full.endswith('\nStimmung: "')
-    assert few_shot_prompts(TASK, "de", 0, 1)[0].prefix == ""
+    assert few_shot_prompts(TASK, "de", Asking(0), 1)[0].prefix == ""
 
 
 def test_limits_of_prompts_are_named() -> None:
-    with pytest.raises(UsageError, match="has 8 demonstrations in 'de'; 9 shots were asked for"):
-        few_shot_prompts(TASK, "de", 9)
+    with pytest.raises(UsageError, match="has 8 written demonstrations in 'de'; 9 shots were asked for"):
+        few_shot_prompts(TASK, "de", Asking(9))
     with pytest.raises(UsageError, match="at least 1 example"):
-        few_shot_prompts(TASK, "de", 2, 0)
+        few_shot_prompts(TASK, "de", Asking(2), 0)
 
 
 def test_pairs_are_parallel_deterministic_and_without_answers() -> None:
@@ -78,7 +128,7 @@ def test_pairs_are_parallel_deterministic_and_without_answers() -> None:
     assert pairs != question_pairs(TASK, [("zh", "en"), ("sw", "en")], 20, seed=2)
     english = {question.id: question.text for question in TASK.questions["en"]}
     for pair in pairs:
-        assert pair.translation == english[pair.id] + '\nEmotion: "'
+        assert pair.output == english[pair.id] + '\nEmotion: "'
     assert [pair.source for pair in pairs] == ["zh"] * 20 + ["sw"] * 20
     with pytest.raises(UsageError, match="has 1024 pairs for zh-en; 2000 were asked for"):
         question_pairs(TASK, [("zh", "en")], 2000, seed=1)
@@ -105,7 +155,7 @@ def test_directions_are_parsed_or_explained() -> None:
 
 
 def test_unknown_tasks_are_explained() -> None:
-    with pytest.raises(UsageError, match=r"Unknown task 'nil'\. Built in: sentiment"):
+    with pytest.raises(UsageError, match=r"Unknown task 'nil'\. Did you mean 'nli'"):
         load_task("nil")
 
 
@@ -159,7 +209,7 @@ def test_authors_sentiment(tmp_path: Path) -> None:
         "00006",
         "00007",
     ]  # the first of each label are shown
-    assert [label for _, label in task.wordings["de"].demonstrations] == ["positive", "negative"] * 2
+    assert [e.label for e in task.wordings["de"].demonstrations] == ["positive", "negative"] * 2
     assert [e.label for e in task.examples["de"]] == [e.label for e in task.examples["en"]]
 
 
@@ -176,14 +226,17 @@ def test_authors_nli_and_questions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda text: text[: len(text) // 2], r"emotion_de500_test.json: not valid JSON at line \d+, near row \d+"),
-        (lambda text: text.replace('"input": "de review 3"', '"inptu": "x"'), "row 3: field 'input' is missing"),
-        (lambda text: text.replace("de review 3", " "), "row 3: field 'input' is empty"),
-        (lambda text: text.replace('"positiv"', '"negativ"', 1), "row 3: answer 'positiv', but the English row says"),
-        (lambda text: "[]", "expected a JSON list with at least one row"),
-        (lambda text: "[1]", "row 0: expected an object"),
+        (lambda text: text[: len(text) // 2], r"emotion_de500_test.json: row \d+: not valid JSON at line \d+"),
+        (lambda text: text.replace('"input": "de review 3"', '"inptu": "x"'), "row 4: field 'input' is missing"),
+        (lambda text: text.replace("de review 3", " "), "row 4: field 'input' is empty"),
+        (
+            lambda text: text.replace('"positiv"', '"negativ"', 1),
+            "row 4: field 'answer' is 'positiv', but the English row says",
+        ),
+        (lambda text: "[]", "holds no rows"),
+        (lambda text: "[1]", "row 1: expected an object"),
         (lambda text: text.replace("de review 3", "de review \udce4"), "byte .* is not UTF-8"),
-        (lambda text: json.dumps(json.loads(text)[:-1]), "7 rows, but the English file has 8"),
+        (lambda text: json.dumps(json.loads(text)[:-1]), "has 7 rows, but the English file has 8"),
     ],
 )
 def test_authors_files_faults_are_named(tmp_path: Path, damage: object, message: str) -> None:
@@ -198,7 +251,7 @@ def test_authors_files_faults_are_named(tmp_path: Path, damage: object, message:
 def test_authors_english_is_needed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"emotion_en500_test\.json does not exist"):
         load_task("sentiment", tmp_path)
-    with pytest.raises(UsageError, match="No layout is known for task 'paws'"):
+    with pytest.raises(UsageError, match="Unknown task 'paws'"):
         load_task("paws", tmp_path)
 
 
