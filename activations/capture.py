@@ -10,6 +10,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from jaxtyping import Float, Int
 from ..errors import CacheError
 from ..models import Model
 from ..tasks import Prompt
-from .tokens import EncodedPrompt, encode_labels, encode_prompts, shared_prefix
+from .tokens import EncodedPrompt, encode_labels, encode_prompts, label_beginnings, shared_prefix
 
 if TYPE_CHECKING:
     from transformers import Cache
@@ -35,12 +36,32 @@ class Captured:
 
     last, mean: residual stream before the final norm, layer 0 = what enters the first block.
     logprob: natural log-probability of each label word's whole token sequence after the prompt.
+    prefix_logprob: that of the next token being any beginning of the word, as arXiv 2405.13816 decodes.
     """
 
     last: Float[torch.Tensor, "row layer d_model"]
     mean: Float[torch.Tensor, "row layer d_model"]
     logprob: Float[torch.Tensor, "row label"]
+    prefix_logprob: Float[torch.Tensor, "row label"]
     n_tokens: Int[np.ndarray, "row"]
+
+
+@dataclass(frozen=True)
+class _Words:
+    """The answer words as tokens: each one's sequence, and every token that begins it."""
+
+    sequences: list[tuple[int, ...]]
+    beginnings: list[list[int]]
+
+    @cached_property
+    def long(self) -> tuple[int, ...]:
+        """Labels of more than one token."""
+        return tuple(k for k, sequence in enumerate(self.sequences) if len(sequence) > 1)
+
+    @property
+    def carried(self) -> int | None:
+        """The label that rides in the row whose states are kept."""
+        return self.long[0] if self.long else None
 
 
 @dataclass(frozen=True)
@@ -51,6 +72,10 @@ class _Row:
     own: tuple[int, ...]
     first_own: int  # where `own` begins in the prompt
     label: int | None  # which label's remaining tokens this row scores, if any
+
+    def answer(self, window: Sequence[EncodedPrompt]) -> int:
+        """The answer position, counted in `own`."""
+        return len(window[self.example].ids) - self.first_own - 1
 
 
 def capture(
@@ -73,13 +98,13 @@ def capture(
         CacheError: a state is NaN or infinite.
     """
     first = encode_prompts(model.tokenizer, prompts[:1], None)[0]
-    sequences = encode_labels(model.tokenizer, prompts[0], first, labels)
+    words = _Words(encode_labels(model.tokenizer, prompts[0], first, labels), label_beginnings(model.tokenizer, labels))
     # All but the last token of a label ride behind the prompt.
-    room = None if model.context_length is None else model.context_length - max(map(len, sequences)) + 1
+    room = None if model.context_length is None else model.context_length - max(map(len, words.sequences)) + 1
     for begin in range(0, len(prompts), WINDOW):
         window = encode_prompts(model.tokenizer, prompts[begin : begin + WINDOW], room)
         n_shared = shared_prefix(window) if share_prefix else 0
-        captured = _capture_window(model, window, sequences, n_shared, token_budget)
+        captured = _capture_window(model, window, words, n_shared, token_budget)
         _check_finite(captured, prompts[begin : begin + WINDOW])
         yield captured
 
@@ -88,41 +113,40 @@ def capture(
 def _capture_window(
     model: Model,
     window: Sequence[EncodedPrompt],
-    sequences: Sequence[tuple[int, ...]],
+    words: _Words,
     n_shared: int,
     token_budget: int,
 ) -> Captured:
     prefix = _prefix_cache(model, window[0].ids[:n_shared]) if n_shared else None
     shape = (len(window), model.n_layers + 1, model.d_model)
     last, mean = (torch.empty(shape, dtype=model.dtype) for _ in range(2))
-    logprob = torch.zeros(len(window), len(sequences))
-    carried = _carried_label(sequences)
-    for batch in _batches(_rows(window, sequences, n_shared), n_shared, token_budget):
-        hooked, final = _forward(model, batch, window, prefix)
-        plain = [i for i, row in enumerate(batch) if row.label == carried]
+    full, prefix_sum = (torch.zeros(len(window), len(words.sequences)) for _ in range(2))
+    later = words.long[1:] if _within_sliding_window(model, window, words) else ()
+    for batch in _batches(_rows(window, words, n_shared, later), n_shared, token_budget):
+        past = _for_batch(prefix, len(batch)) if prefix is not None else _empty_cache(model) if later else None
+        hooked, final = _forward(model, batch, window, past)
+        plain = [i for i, row in enumerate(batch) if row.label == words.carried]
         examples = [batch[i].example for i in plain]
         last[examples] = hooked["last"][plain].cpu()
         mean[examples] = hooked["mean"][plain].cpu()
-        _add_scores(model, batch, window, final, sequences, logprob)
-    return Captured(last, mean, logprob, np.array([len(prompt.ids) for prompt in window]))
+        _add_scores(model, batch, window, final, words, full, prefix_sum)
+        for label in later:
+            _add_later_label(model, batch, window, past, words.sequences[label], full[:, label])
+    return Captured(
+        last, mean, full, prefix_sum.clamp_min(1e-30).log(), np.array([len(prompt.ids) for prompt in window])
+    )
 
 
-def _rows(window: Sequence[EncodedPrompt], sequences: Sequence[tuple[int, ...]], n_shared: int) -> list[_Row]:
-    """A row for each prompt; labels of several tokens after the first such one need further rows.
+def _rows(window: Sequence[EncodedPrompt], words: _Words, n_shared: int, later: Sequence[int]) -> list[_Row]:
+    """A row for each prompt, and for each label of several tokens beyond the first one that is not scored `later`.
 
     Causal attention lets the first long label ride behind its prompt: the prompt's own states do not see it.
     """
-    long: list[int | None] = [k for k, sequence in enumerate(sequences) if len(sequence) > 1]
     return [
-        _Row(i, prompt.ids[n_shared:] + (sequences[k][:-1] if k is not None else ()), n_shared, k)
+        _Row(i, prompt.ids[n_shared:] + (words.sequences[k][:-1] if k is not None else ()), n_shared, k)
         for i, prompt in enumerate(window)
-        for k in long or [None]
+        for k in [k for k in words.long if k not in later] or (None,)
     ]
-
-
-def _carried_label(sequences: Sequence[tuple[int, ...]]) -> int | None:
-    """The label that rides in the row whose states are kept."""
-    return next((k for k, sequence in enumerate(sequences) if len(sequence) > 1), None)
 
 
 def _batches(rows: list[_Row], n_shared: int, token_budget: int) -> Iterator[list[_Row]]:
@@ -139,9 +163,9 @@ def _batches(rows: list[_Row], n_shared: int, token_budget: int) -> Iterator[lis
 
 
 def _forward(
-    model: Model, batch: list[_Row], window: Sequence[EncodedPrompt], prefix: "Cache | None"
+    model: Model, batch: list[_Row], window: Sequence[EncodedPrompt], past: "Cache | None"
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Run the body. Returns hooked states {position: [row, layer, d_model]} and the final state of every token."""
+    """Run the body; `past` grows. Returns hooked states {position: [row, layer, d_model]}, and all final states."""
     width = max(len(row.own) for row in batch)
     ids = torch.zeros(len(batch), width, dtype=torch.long)
     weights = torch.zeros(len(batch), width)
@@ -149,9 +173,8 @@ def _forward(
         prompt = window[row.example]
         ids[i, : len(row.own)] = torch.tensor(row.own)
         weights[i, prompt.start - row.first_own : prompt.end - row.first_own] = 1 / (prompt.end - prompt.start)
-    answer = torch.tensor([len(window[row.example].ids) - row.first_own - 1 for row in batch])
+    answer = torch.tensor([row.answer(window) for row in batch])
     with _gathering(model, answer.to(model.device), weights.to(model.device)) as hooked:
-        past = _for_batch(prefix, len(batch)) if prefix is not None else None
         final = model.body(
             input_ids=ids.to(model.device), past_key_values=past, use_cache=past is not None
         ).last_hidden_state
@@ -190,41 +213,93 @@ def _add_scores(
     batch: list[_Row],
     window: Sequence[EncodedPrompt],
     final: torch.Tensor,
-    sequences: Sequence[tuple[int, ...]],
-    logprob: torch.Tensor,
+    words: _Words,
+    full: torch.Tensor,
+    prefix: torch.Tensor,
 ) -> None:
-    """Add the log-probabilities of label tokens that this batch can score to `logprob` [prompt, label].
+    """Add what this batch can score to `full` and `prefix` [prompt, label]; see `Captured`.
 
-    The state at the answer position scores every label's first token; the states behind it score the rest of the
-    label that the row carries. Only these positions are unembedded.
+    The state at the answer position scores every label's first token and beginnings; the states behind it score the
+    rest of the label that the row carries. Only these positions are unembedded.
     """
-    carried = _carried_label(sequences)
     wanted: list[tuple[int, int, int, int]] = []  # row, token position, label, label token
+    begun: list[tuple[int, int, int, int]] = []
     for i, row in enumerate(batch):
-        answer = len(window[row.example].ids) - row.first_own - 1
-        if row.label == carried:
-            wanted += [(i, answer, k, sequence[0]) for k, sequence in enumerate(sequences)]
+        answer = row.answer(window)
+        if row.label == words.carried:
+            wanted += [(i, answer, k, sequence[0]) for k, sequence in enumerate(words.sequences)]
+            begun += [(i, answer, k, token) for k, tokens in enumerate(words.beginnings) for token in tokens]
         if row.label is not None:
-            wanted += [(i, answer + n, row.label, token) for n, token in enumerate(sequences[row.label]) if n > 0]
+            wanted += [(i, answer + n, row.label, token) for n, token in enumerate(words.sequences[row.label]) if n > 0]
     places = sorted({(i, position) for i, position, _, _ in wanted})
     at = {place: n for n, place in enumerate(places)}
     index = torch.tensor(places, device=final.device)
-    rows = torch.tensor([at[i, position] for i, position, _, _ in wanted], device=final.device)
-    tokens = torch.tensor([token for _, _, _, token in wanted], device=final.device)
+    rows = torch.tensor([at[i, position] for i, position, _, _ in wanted + begun], device=final.device)
+    tokens = torch.tensor([token for _, _, _, token in wanted + begun], device=final.device)
     # A contiguous 2-D gather: `lm_head` over a slice such as final[:, -1:] takes a far slower path in torch.
-    scores = model.token_log_probabilities(final[index[:, 0], index[:, 1]], rows, tokens)
-    examples = torch.tensor([batch[i].example for i, _, _, _ in wanted])
-    labels = torch.tensor([label for _, _, label, _ in wanted])
-    logprob.index_put_((examples, labels), scores.cpu(), accumulate=True)
+    scores = model.token_log_probabilities(final[index[:, 0], index[:, 1]], rows, tokens).cpu()
+    full.index_put_(_prompt_and_label(batch, wanted), scores[: len(wanted)], accumulate=True)
+    # Every prompt's beginnings are at hand at once, so their probabilities can be summed in place.
+    prefix.index_put_(_prompt_and_label(batch, begun), scores[len(wanted) :].exp(), accumulate=True)
+
+
+def _within_sliding_window(model: Model, window: Sequence[EncodedPrompt], words: _Words) -> bool:
+    """Whether every layer sees whole prompts. A sliding layer counts padding, and would lose the beginnings of rows."""
+    config = model.net.config.get_text_config()
+    reach = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    longest = max(len(prompt.ids) for prompt in window) + 2 * max(map(len, words.sequences))
+    return reach is None or longest < reach
+
+
+def _add_later_label(
+    model: Model,
+    batch: list[_Row],
+    window: Sequence[EncodedPrompt],
+    past: "Cache | None",
+    sequence: tuple[int, ...],
+    scores: torch.Tensor,
+) -> None:
+    """Add the log-probabilities of a label's tokens after the first one to `scores` [prompt].
+
+    They are appended to the keys and values of a batch that has run, with its padding and its riding label masked.
+    """
+    assert past is not None
+    filled, rest = past.get_seq_length(), len(sequence) - 1
+    ends = torch.tensor([len(window[row.example].ids) for row in batch])  # prompt tokens of each row
+    seen = torch.arange(filled) < ends[:, None]
+    mask = torch.cat([seen, torch.ones(len(batch), rest, dtype=torch.bool)], dim=1).long()
+    positions = ends[:, None] + torch.arange(rest)
+    final = model.body(
+        input_ids=torch.tensor([sequence[:-1]] * len(batch), device=model.device),
+        attention_mask=mask.to(model.device),
+        position_ids=positions.to(model.device),
+        past_key_values=_for_batch(past, len(batch)),
+        use_cache=True,
+    ).last_hidden_state
+    rows = torch.arange(len(batch) * rest, device=model.device)
+    tokens = torch.tensor([*sequence[1:]] * len(batch), device=model.device)
+    found = model.token_log_probabilities(final.reshape(len(rows), -1), rows, tokens).view(len(batch), rest).sum(1)
+    scores[[row.example for row in batch]] += found.cpu()
+
+
+def _prompt_and_label(
+    batch: Sequence[_Row], wanted: Sequence[tuple[int, int, int, int]]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    prompts = torch.tensor([batch[i].example for i, _, _, _ in wanted], dtype=torch.long)  # long even if there are none
+    return prompts, torch.tensor([label for _, _, label, _ in wanted], dtype=torch.long)
 
 
 @torch.inference_mode()
 def _prefix_cache(model: Model, ids: tuple[int, ...]) -> "Cache":
-    from transformers import DynamicCache
-
-    cache = DynamicCache(config=model.net.config)
+    cache = _empty_cache(model)
     model.body(input_ids=torch.tensor([ids], device=model.device), past_key_values=cache, use_cache=True)
     return cache
+
+
+def _empty_cache(model: Model) -> "Cache":
+    from transformers import DynamicCache
+
+    return DynamicCache(config=model.net.config)
 
 
 def _for_batch(prefix: "Cache", size: int) -> "Cache":

@@ -9,7 +9,7 @@ import torch
 
 from ..errors import BabelscopeError
 from ..models import Model
-from ..tasks import Prompt, Task, few_shot_prompts
+from ..tasks import Asking, Prompt, Task, few_shot_prompts
 from .capture import Captured, capture
 from .tokens import encode_labels, encode_prompts
 
@@ -28,7 +28,7 @@ class Finding:
 def examine(model: Model, task: Task) -> list[Finding]:
     """Run every check on a few prompts of `task`; with an adapter, also attached against merged."""
     shots = min(2, min(len(wording.demonstrations) for wording in task.wordings.values()))
-    prompts = {code: few_shot_prompts(task, code, shots, N_PROMPTS) for code in task.languages}
+    prompts = {code: few_shot_prompts(task, code, Asking(shots), N_PROMPTS) for code in task.languages}
     sample = prompts[task.languages[0]]
     reference = _run(model, sample, task)
 

@@ -39,17 +39,31 @@ IDENTITY = (
     "labels",
     "dtype",
     "compute_dtype",
+    "positions",
 )
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Extent of a cache: examples, layers counted with the embeddings, width, labels."""
+    """Extent of a cache: examples, layers counted with the embeddings, width, labels, positions that are kept."""
 
     n: int
     n_states: int
     d_model: int
     labels: tuple[str, ...]
+    positions: tuple[str, ...] = POSITIONS
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Natural log-probabilities of label words after prompts, under both rules.
+
+    full: of a word's whole token sequence. prefix: of the next token being any beginning of the word, which is how
+    arXiv 2405.13816 decodes.
+    """
+
+    full: Float[np.ndarray, "row label"]
+    prefix: Float[np.ndarray, "row label"]
 
 
 class Cache:
@@ -83,11 +97,16 @@ class Cache:
     @property
     def n_layers(self) -> int:
         """Blocks of the model; states have one layer more, 0 being the embeddings."""
-        return int(self._file["states/last"].shape[1]) - 1
+        return int(self._file.attrs["layers"]) - 1
 
     @property
     def d_model(self) -> int:
-        return int(self._file["states/last"].shape[2])
+        return int(self._file.attrs["d_model"])
+
+    @property
+    def positions(self) -> tuple[str, ...]:
+        """Positions whose states were kept."""
+        return tuple(position for position in POSITIONS if f"states/{position}" in self._file)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -95,7 +114,7 @@ class Cache:
 
     @property
     def label_words(self) -> dict[str, dict[str, str]]:
-        """Language -> label -> the word for it in that language."""
+        """Language -> label -> the word for it in that language (whatever words were answered in)."""
         words: dict[str, dict[str, str]] = json.loads(self._file.attrs["label_words"])
         return words
 
@@ -105,10 +124,25 @@ class Cache:
         columns: dict[str, Any] = {name: group[name].asstr()[:] for name in EXAMPLE_COLUMNS}
         return pd.DataFrame(columns | {"n_tokens": group["n_tokens"][:]})
 
-    def logprob(self) -> Float[np.ndarray, "row label"]:
-        """Natural log-probability of each label word's token sequence."""
-        values: np.ndarray = self._file["labels/logprob"][:]
-        return values
+    def scores(self) -> Scores:
+        """What each answer word scores after each prompt."""
+        self._require_scores()
+        return self._scores("labels")
+
+    def _require_scores(self) -> None:
+        for name in ("labels/prefix_logprob", "content_free/prefix_logprob"):
+            if name not in self._file:
+                raise CacheError(
+                    f"{self.path} has no {name}: an earlier babelscope made it. Move it away, cache again."
+                )
+
+    def content_free(self) -> tuple[list[str], Scores]:
+        """What each answer word scores when the question says nothing, and the language of each such row."""
+        self._require_scores()
+        return list(self._file["content_free/language"].asstr()[:]), self._scores("content_free")
+
+    def _scores(self, group: str) -> Scores:
+        return Scores(self._file[f"{group}/logprob"][:], self._file[f"{group}/prefix_logprob"][:])
 
     def states(self, position: str, layer: int, rows: slice = slice(None)) -> Float[np.ndarray, "row d_model"]:
         """Residual stream of one layer in float32; reads the bytes of that layer only.
@@ -117,8 +151,10 @@ class Cache:
             position: `last` or `mean`.
             layer: 0 (embeddings) to n_layers (after the last block, before the final norm).
         """
-        if position not in POSITIONS:
-            raise CacheError(f"{self.path} has no position {position!r}. It has: {', '.join(POSITIONS)}.")
+        if position not in self.positions:
+            raise CacheError(
+                f"{self.path} has no position {position!r}. It has: {', '.join(self.positions) or 'none'}."
+            )
         if not 0 <= layer <= self.n_layers:
             raise CacheError(f"{self.path} has layers 0 to {self.n_layers}; layer {layer} was asked for.")
         return widen(self._file[f"states/{position}"][rows, layer])
@@ -142,15 +178,23 @@ class CacheWriter:
     def append(
         self,
         states: Mapping[str, Shaped[np.ndarray, "row layer d_model"]],
-        logprob: Float[np.ndarray, "row label"],
+        scores: Scores,
         n_tokens: Int[np.ndarray, "row"],
     ) -> None:
-        rows = slice(self._next, self._next + len(logprob))
-        for position in POSITIONS:
+        rows = slice(self._next, self._next + len(n_tokens))
+        for position in self._shape.positions:
             self._file[f"states/{position}"][rows] = states[position]
-        self._file["labels/logprob"][rows] = logprob
+        self._file["labels/logprob"][rows] = scores.full
+        self._file["labels/prefix_logprob"][rows] = scores.prefix
         self._file["examples/n_tokens"][rows] = n_tokens
         self._next = rows.stop
+
+    def content_free(self, languages: Sequence[str], scores: Scores) -> None:
+        """What answers are preferred when the question says nothing; `languages` names the rows."""
+        group = self._file["content_free"]
+        for name, values in (("logprob", scores.full), ("prefix_logprob", scores.prefix)):
+            group.create_dataset(name, data=values.astype(np.float32))
+        group.create_dataset("language", data=list(languages), dtype=h5py.string_dtype())
 
     def check_full(self) -> None:
         if self._next != self._shape.n:
@@ -206,8 +250,10 @@ def _declare(
         file.create_dataset(f"examples/{column}", data=list(examples[column]), dtype=text)
     file.create_dataset("examples/n_tokens", shape=(shape.n,), dtype=np.int32)
     file.create_dataset("labels/name", data=list(shape.labels), dtype=text)
-    file.create_dataset("labels/logprob", shape=(shape.n, len(shape.labels)), dtype=np.float32)
-    for position in POSITIONS:
+    for name in ("logprob", "prefix_logprob"):
+        file.create_dataset(f"labels/{name}", shape=(shape.n, len(shape.labels)), dtype=np.float32)
+    file.create_group("content_free")
+    for position in shape.positions:
         dataset = file.create_dataset(
             f"states/{position}",
             shape=(shape.n, shape.n_states, shape.d_model),
@@ -236,7 +282,7 @@ def _temporary(path: Path, needed: int) -> Path:
 
 
 def _states_bytes(shape: Shape, dtype: str) -> int:
-    return len(POSITIONS) * shape.n * shape.n_states * shape.d_model * (2 if dtype == "bfloat16" else 4)
+    return len(shape.positions) * shape.n * shape.n_states * shape.d_model * (2 if dtype == "bfloat16" else 4)
 
 
 def _allocated_at_once() -> h5py.h5p.PropDCID:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..errors import DataError, UsageError
@@ -90,6 +91,16 @@ def shared_prefix(rows: Sequence[EncodedPrompt]) -> int:
     return limit
 
 
+def label_beginnings(tokenizer: "PreTrainedTokenizerBase", labels: Sequence[str]) -> list[list[int]]:
+    """For each label word, the tokens whose text begins it. A token may begin several words: it counts for each."""
+    texts = vocabulary_texts(tokenizer)
+    return [
+        sorted({token for n in range(1, len(label) + 1) for token in texts.get(label[:n].casefold(), ())})
+        for label in labels
+    ]
+
+
+@lru_cache(maxsize=1)  # one model is asked about many languages
 def vocabulary_texts(tokenizer: "PreTrainedTokenizerBase") -> dict[str, list[int]]:
     """Text of each token, without leading space and case -> the tokens that have it."""
     texts: dict[str, list[int]] = {}

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from babelscope.models import Model, open_model
 from babelscope.quiet import quiet_transformers
-from babelscope.tasks import Prompt, Task, few_shot_prompts, load_task
+from babelscope.tasks import Asking, Prompt, Task, few_shot_prompts, load_task
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
@@ -26,10 +26,12 @@ class Sizes:
     cached: tuple[int, int]  # prompts per language, few and many
     memory_rounds: int  # of the cheap, noisy memory case
     starts: int  # of the command
+    languages: int  # in which a condition is asked all tasks
+    items: int  # of each task in each of them
 
 
-FULL = Sizes(64, 4, 8, 3, 16, 4, 3, (200, 1000), 1, 7)
-QUICK = Sizes(4, 1, 2, 1, 4, 2, 2, (20, 200), 1, 3)
+FULL = Sizes(64, 4, 8, 3, 16, 4, 3, (200, 1000), 1, 7, 20, 120)
+QUICK = Sizes(4, 1, 2, 1, 4, 2, 2, (20, 200), 1, 3, 2, 4)
 
 
 def open_real(dtype: str = "auto") -> Model:
@@ -54,7 +56,7 @@ def warm_up(model: Model) -> None:
 
 
 def six_shot(number: int) -> list[Prompt]:
-    return few_shot_prompts(load_task("sentiment"), "en", 6, number)
+    return few_shot_prompts(load_task("sentiment"), "en", Asking(6), number)
 
 
 def enlarged(task: Task, languages: Sequence[str], number: int) -> Task:

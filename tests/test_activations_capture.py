@@ -17,15 +17,15 @@ from babelscope.activations.tokens import (
     word_tokens,
 )
 from babelscope.errors import CacheError, DataError, UsageError
-from babelscope.models import FAMILIES, Model, open_model
-from babelscope.tasks import Example, Prompt, few_shot_prompts, load_task
+from babelscope.models import FAMILIES, Model, log_normaliser, open_model
+from babelscope.tasks import Asking, Example, Prompt, few_shot_prompts, load_task
 from babelscope.unembedding import open_unembedding
 
 LABELS = ("negative", "positive")
 
 
 def prompts(code: str = "en", shots: int = 1, n: int = 7) -> list[Prompt]:
-    return few_shot_prompts(load_task("sentiment"), code, shots, n)
+    return few_shot_prompts(load_task("sentiment"), code, Asking(shots), n)
 
 
 def run(model: Model, chosen: list[Prompt], labels: tuple[str, ...] = LABELS, **options: object) -> Captured:
@@ -117,10 +117,11 @@ def test_nothing_depends_on_batch_mates(tiny: Callable[..., Model]) -> None:
     assert torch.allclose(together.logprob[4], alone.logprob[0], atol=1e-4)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("code", ["en", "zh", "hi"])
-def test_label_scores_are_sums_over_the_whole_sequence(tiny: Callable[..., Model], code: str) -> None:
+def test_label_scores_are_sums_over_the_whole_sequence(tiny: Callable[..., Model], code: str, family: str) -> None:
     """Labels of one, two and many tokens, against a plain forward over prompt + label."""
-    model = tiny("llama")
+    model = tiny(family)
     chosen = prompts(code, n=3)
     labels = ("negative", "positive", "x", "पॉज़िटिव")
     captured = run(model, chosen, labels)
@@ -133,6 +134,30 @@ def test_label_scores_are_sums_over_the_whole_sequence(tiny: Callable[..., Model
                 logprobs = model.net(torch.tensor([[*ids, *sequence]])).logits[0].log_softmax(-1)
             expected = sum(float(logprobs[len(ids) - 1 + n, token]) for n, token in enumerate(sequence))
             assert captured.logprob[i, k] == pytest.approx(expected, abs=1e-4)
+
+
+def test_prefix_scores_sum_over_the_beginnings_of_a_word(tiny: Callable[..., Model]) -> None:
+    """The paper's rule by hand: every token whose text begins the word, from a plain forward."""
+    model = tiny("qwen2")
+    chosen = prompts(n=3)
+    labels = ("negative", "positive")
+    captured = run(model, chosen, labels)
+    texts = [model.tokenizer.decode([i]).strip().casefold() for i in range(len(model.tokenizer))]
+    for i, prompt in enumerate(chosen):
+        _, logits = reference(model, prompt)
+        shares = logits.softmax(-1)
+        for k, label in enumerate(labels):
+            begins = [n for n, text in enumerate(texts) if text and label.startswith(text)]
+            assert len(begins) > 3
+            assert captured.prefix_logprob[i, k].exp() == pytest.approx(float(shares[begins].sum()), rel=1e-3)
+
+
+def test_normaliser_equals_torch() -> None:
+    for dtype in (torch.float32, torch.bfloat16):
+        logits = (30 * torch.randn(9, 1000)).to(dtype)
+        before = logits.clone()
+        torch.testing.assert_close(log_normaliser(logits), logits.float().logsumexp(-1))
+        assert torch.equal(logits, before)
 
 
 def test_labels_that_tokenise_alike_are_refused(tiny: Callable[..., Model]) -> None:

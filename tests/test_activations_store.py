@@ -17,9 +17,9 @@ from babelscope.activations.capture import capture
 from babelscope.activations.store import IDENTITY, Cache, together, widen
 from babelscope.errors import CacheError, UsageError
 from babelscope.models import Model
-from babelscope.tasks import load_task
+from babelscope.tasks import Asking, load_task
 
-REQUEST = Request(load_task("sentiment"), ("en", "zh", "sw"), shots=1, limit=5, dtype="float32")
+REQUEST = Request(load_task("sentiment"), ("en", "zh", "sw"), Asking(shots=1), limit=5, dtype="float32")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -36,8 +36,8 @@ def test_cache_holds_what_capture_computed(tiny: Callable[..., Model], tmp_path:
         examples = cache.examples()
         assert list(examples["language"]) == [code for code in prompts for _ in range(5)]
         assert list(examples["prompt"]) == [p.full for group in prompts.values() for p in group]
-        assert cache.logprob().shape == (15, 2)
-        assert (cache.logprob() < 0).all()
+        assert cache.scores().full.shape == (15, 2)
+        assert (cache.scores().full < 0).all()
         assert cache.labels == ("negative", "positive")
         assert cache.label_words["zh"]["positive"] == request.task.wordings["zh"].label_words["positive"]
         assert set(IDENTITY) <= cache.attributes.keys()
@@ -72,7 +72,11 @@ def test_a_matching_cache_is_reused(
 
 @pytest.mark.parametrize(
     ("change", "field"),
-    [({"limit": 4}, "prompts_sha256"), ({"shots": 0}, "prompts_sha256"), ({"dtype": "bfloat16"}, "dtype")],
+    [
+        ({"limit": 4}, "prompts_sha256"),
+        ({"asking": Asking(shots=0)}, "prompts_sha256"),
+        ({"dtype": "bfloat16"}, "dtype"),
+    ],
 )
 def test_another_cache_is_refused_and_kept(
     tiny: Callable[..., Model], tmp_path: Path, change: dict[str, object], field: str

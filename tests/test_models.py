@@ -9,7 +9,7 @@ import pytest
 import torch
 from babelscope import models
 from babelscope.errors import ModelError, UsageError
-from babelscope.models import FAMILIES, Model, fingerprints, open_model
+from babelscope.models import FAMILIES, Model, adapted, fingerprints, open_model
 from babelscope.packaged import PACKAGED, Packaged, import_packaged
 from babelscope.unembedding import open_unembedding
 
@@ -150,6 +150,24 @@ def test_adapters_from_elsewhere_are_opened(
     model = tiny(adapter=lora(tiny_folder("llama"), tmp_path))
     states = torch.arange(4).unsqueeze(0)
     assert not torch.allclose(model.net(states).logits, tiny().net(states).logits)
+
+
+def test_adapters_are_put_in_and_taken_out_of_one_base(
+    tiny: Callable[..., Model], tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Swapped on an open base as if each had been opened with it, and the base is as it was, adapted or trained on."""
+    base, adapter = tiny(), lora(tiny_folder("llama"), tmp_path)
+    ids = torch.tensor([[5, 6, 7]])
+    opened = tiny(adapter=adapter).net(ids).logits
+    before, modules = base.net(ids).logits, {name for name, _ in base.net.named_modules()}
+    for _ in range(2):
+        with adapted(base, adapter) as model:
+            assert model.adapter == adapter
+            torch.testing.assert_close(model.net(ids).logits, opened)
+        assert torch.equal(base.net(ids).logits, before)
+        assert {name for name, _ in base.net.named_modules()} == modules
+    with adapted(base, None) as model:
+        assert model is base
 
 
 def test_adapters_of_another_depth_are_refused(

@@ -11,7 +11,7 @@ import torch
 from babelscope.activations.capture import capture
 from babelscope.errors import DataError, ModelError, TrainingError, UsageError
 from babelscope.models import Model, open_model
-from babelscope.tasks import Pair, few_shot_prompts, load_task, question_pairs
+from babelscope.tasks import Asking, Pair, few_shot_prompts, load_task, question_pairs
 from babelscope.training import PRESETS, Recipe, train
 from babelscope.training.batches import Row, batches, encode_pairs, steps
 from babelscope.training.loop import _split, _summed_loss
@@ -80,7 +80,7 @@ def test_validation_holds_out_whole_ids(tiny: Callable[..., Model]) -> None:
 def test_only_the_translation_is_predicted(tiny: Callable[..., Model], pairs: list[Pair]) -> None:
     tokenizer = tiny().tokenizer
     row = encode_pairs(tokenizer, pairs[:1], None)[0]
-    assert tokenizer.decode(list(row.ids[row.answer :])) == pairs[0].translation
+    assert tokenizer.decode(list(row.ids[row.answer :])) == pairs[0].output
     prompt = tokenizer.decode(list(row.ids[: row.answer]), skip_special_tokens=True)
     assert prompt == pairs[0].question + "\nTranslate the input from Chinese to English:\n"
     assert row.ids.count(tokenizer.bos_token_id) == 1
@@ -90,7 +90,7 @@ def test_pairs_hold_no_answer(pairs: list[Pair]) -> None:
     task = load_task("sentiment")
     for pair in pairs:
         assert pair.question.endswith(task.wordings[pair.source].slot)
-        assert pair.translation.endswith('Emotion: "')
+        assert pair.output.endswith('Emotion: "')
 
 
 def test_an_epoch_has_every_row_once_and_seeds_decide_the_order() -> None:
@@ -150,7 +150,7 @@ def test_training_leaves_the_base_as_it_was(tiny: Callable[..., Model], pairs: l
 def test_opened_adapter_changes_the_states(tiny: Callable[..., Model], pairs: list[Pair], tmp_path: Path) -> None:
     train(tiny(), pairs, RECIPE, tmp_path / "adapter")
     task = load_task("sentiment")
-    prompts = few_shot_prompts(task, "zh", 0, 2)
+    prompts = few_shot_prompts(task, "zh", Asking(0), 2)
     base, aligned = (next(capture(m, prompts, task.labels)) for m in (tiny(), tiny(adapter=tmp_path / "adapter")))
     assert not torch.allclose(base.last[:, -1], aligned.last[:, -1], rtol=1e-3)
 
@@ -173,8 +173,8 @@ def test_mistakes_are_named(tiny: Callable[..., Model], pairs: list[Pair], tmp_p
     (tmp_path / "there").mkdir()
     with pytest.raises(UsageError, match="exists already"):
         train(tiny(), pairs, RECIPE, tmp_path / "there")
-    empty = [replace(pairs[0], translation="")]
-    with pytest.raises(DataError, match="empty question or translation"):
+    empty = [replace(pairs[0], output="")]
+    with pytest.raises(DataError, match="empty question or output"):
         encode_pairs(tiny().tokenizer, empty, None)
     with pytest.raises(DataError, match="more than the model's context of 10"):
         encode_pairs(tiny().tokenizer, pairs, 10)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int
 
 from ..errors import DataError
-from ..tasks import Pair, translation_instruction
+from ..tasks import Pair
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -35,19 +35,19 @@ class Batch:
 
 
 def encode_pairs(tokenizer: "PreTrainedTokenizerBase", pairs: Sequence[Pair], context_length: int | None) -> list[Row]:
-    """Tokenise pairs. Question and translation are tokenised apart, so that the boundary is where generation begins."""
+    """Tokenise pairs. Question and output are tokenised apart, so that the boundary is where generation begins."""
     rows = []
     for pair in pairs:
-        question = tokenizer(pair.question + translation_instruction(pair.source, pair.target))["input_ids"]
-        translation = tokenizer(pair.translation, add_special_tokens=False)["input_ids"]
-        if not translation or not pair.question.strip():
-            raise DataError(f"Pair {pair.id!r} ({pair.source}-{pair.target}) has an empty question or translation.")
-        if context_length is not None and len(question) + len(translation) > context_length:
+        question = tokenizer(pair.question + pair.instruction)["input_ids"]
+        output = tokenizer(pair.output, add_special_tokens=False)["input_ids"]
+        if not output or not pair.question.strip():
+            raise DataError(f"Pair {pair.id!r} ({pair.source}-{pair.target}) has an empty question or output.")
+        if context_length is not None and len(question) + len(output) > context_length:
             raise DataError(
-                f"Pair {pair.id!r} ({pair.source}-{pair.target}) has {len(question) + len(translation)} tokens, more "
+                f"Pair {pair.id!r} ({pair.source}-{pair.target}) has {len(question) + len(output)} tokens, more "
                 f"than the model's context of {context_length}."
             )
-        rows.append(Row((*question, *translation), len(question)))
+        rows.append(Row((*question, *output), len(question)))
     return rows
 
 
