@@ -1,7 +1,8 @@
 """How often each language is answered rightly, and what alignment changed, with intervals and tests.
 
 Accuracy shows what a user would see; AUC shows whether the model ranks right labels higher, whatever its bias for one
-of them; the shares of predicted labels show that bias. A gain in accuracy without one in AUC is calibration.
+of them; accuracy with the model's prior for each label taken out lies between the two; the shares of predicted labels
+show the bias itself. A gain in accuracy without one in AUC is calibration.
 """
 
 from collections.abc import Collection, Sequence
@@ -14,6 +15,7 @@ from scipy.special import logsumexp
 
 from ..errors import DataError
 from .statistics import (
+    Delta,
     Estimate,
     bootstrap_weights,
     holm,
@@ -29,7 +31,8 @@ class Answers:
     """One condition's answers to n questions, a row each; (language, id) names a row and is unique.
 
     `language` [n] and `id` [n] are strings, rows of one id being translations of one another; `truth` [n] indexes
-    `labels`; `logprob` [n, k] is the log-probability of every label (or any score that grows with it).
+    `labels`; `logprob` [n, k] is the log-probability of every label (or any score that grows with it). `prior` [n, k]
+    is the log of what the model would say without a question (`label_prior`); without it nothing is corrected.
 
     Raises:
         DataError: no rows, unequal lengths, fewer than two labels or repeated ones, a truth outside the labels, a
@@ -43,6 +46,7 @@ class Answers:
     id: np.ndarray
     truth: np.ndarray
     logprob: np.ndarray
+    prior: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         where = f"answers of condition {self.condition!r}"
@@ -56,6 +60,8 @@ class Answers:
                 f"{where}: {n} languages and {k} labels, but {len(self.id)} ids, truth of shape {self.truth.shape} and "
                 f"logprob of shape {self.logprob.shape}; expected one row each and one logprob per label"
             )
+        if self.prior is not None and self.prior.shape != (n, k):
+            raise DataError(f"{where}: prior of shape {self.prior.shape}, expected {(n, k)} as logprob")
         # Strings from HDF5 come as objects; comparing and sorting need one kind.
         object.__setattr__(self, "language", np.asarray(self.language, dtype=str))
         object.__setattr__(self, "id", np.asarray(self.id, dtype=str))
@@ -89,8 +95,24 @@ class Answers:
         """Whether the predicted label is the true one."""
         return np.asarray(self.predicted == self.truth)
 
+    @property
+    def correct_calibrated(self) -> Bool[np.ndarray, " n"]:
+        """The same after contextual calibration: each label's probability divided by its prior."""
+        prior = 0 if self.prior is None else self.prior
+        return np.asarray((self.logprob - prior).argmax(axis=1) == self.truth)
+
     def _name(self, row: int) -> str:
         return f"language {str(self.language[row])!r}, id {str(self.id[row])!r}"
+
+
+def label_prior(logprob: Float[np.ndarray, "prompt k"]) -> Float[np.ndarray, " k"]:
+    """Log share of each label over prompts that ask nothing (Zhao et al. 2021, arXiv 2102.09690).
+
+    Each prompt's label probabilities are made to sum to 1, then averaged over the prompts.
+    """
+    logprob = logprob.astype(np.float64)
+    shares = logprob - logsumexp(logprob, axis=1, keepdims=True)
+    return np.asarray(logsumexp(shares, axis=0) - np.log(len(shares)))  # never through exp, which may underflow
 
 
 def accuracy_table(
@@ -99,8 +121,8 @@ def accuracy_table(
     """One row per condition and language; accuracy and AUC in [0, 1] with 95% intervals.
 
     Columns: language, condition, trained (in a training pair), n, accuracy, ci_low, ci_high (Wilson), auc, auc_ci_low,
-    auc_ci_high (bootstrap over ids). AUC is one-versus-rest, the mean over labels; NaN for a language whose questions
-    all have the same true label.
+    auc_ci_high (bootstrap over ids), accuracy_calibrated, calibrated_ci_low, calibrated_ci_high (Wilson). AUC is
+    one-versus-rest, the mean over labels; NaN for a language whose questions all have the same true label.
 
     Raises:
         DataError: two conditions of the same name.
@@ -108,11 +130,12 @@ def accuracy_table(
     _check_names(answers)
     rows: list[dict[str, object]] = []
     for one in answers:
-        _, auc = _estimates(one, draws, seed)
+        auc = estimates(one, draws, seed)["auc"]
         low, high = percentile_interval(auc.samples)
         for i, language in enumerate(one.languages):
             correct = one.correct[one.language == language]
-            wilson = wilson_interval(int(correct.sum()), len(correct))
+            calibrated = one.correct_calibrated[one.language == language]
+            wilson, wilson_calibrated = (wilson_interval(int(c.sum()), len(c)) for c in (correct, calibrated))
             rows.append(
                 {
                     "language": language,
@@ -125,10 +148,12 @@ def accuracy_table(
                     "auc": float(auc.value[i]),
                     "auc_ci_low": float(low[i]),
                     "auc_ci_high": float(high[i]),
+                    "accuracy_calibrated": float(calibrated.mean()),
+                    "calibrated_ci_low": wilson_calibrated[0],
+                    "calibrated_ci_high": wilson_calibrated[1],
                 }
             )
-    columns = "language condition trained n accuracy ci_low ci_high auc auc_ci_low auc_ci_high"
-    return pd.DataFrame(rows, columns=columns.split())
+    return pd.DataFrame(rows, columns=_VALUE_COLUMNS)
 
 
 def predicted_share_table(answers: Sequence[Answers]) -> pd.DataFrame:
@@ -169,8 +194,9 @@ def accuracy_delta_table(
 
     Rows are paired by (language, id). Columns: language, trained, n, base, aligned, delta, ci_low, ci_high (paired
     bootstrap over ids), p_value (exact McNemar), p_holm, then auc_base, auc_aligned, auc_delta, auc_ci_low,
-    auc_ci_high, auc_p_value (paired bootstrap), auc_p_holm, and condition. Holm runs over the languages of one
-    condition. The interval and the McNemar p are different methods and can disagree at the edge of significance.
+    auc_ci_high, auc_p_value (paired bootstrap), auc_p_holm, the same with calibrated_, and condition. Holm runs over
+    the languages of one condition. The interval and the McNemar p are different methods and can disagree at the edge of
+    significance.
 
     Raises:
         DataError: a row without a partner, other labels or truth than the base's, or two conditions of the same name.
@@ -178,13 +204,13 @@ def accuracy_delta_table(
     _check_names([base, *others])
     tables = []
     for other in others:
-        paired = _paired(base, other)
+        same = paired(base, other)
         counts = np.array([(base.language == language).sum() for language in base.languages])
-        before, after = _estimates(base, draws, seed), _estimates(paired, draws, seed)
-        accuracy, auc = (paired_delta(old, new, counts) for old, new in zip(before, after, strict=True))
+        before, after = estimates(base, draws, seed), estimates(same, draws, seed)
+        accuracy, auc, calibrated = (paired_delta(before[name], after[name], counts) for name in QUANTITIES)
         p = np.array(
             [
-                mcnemar_exact(base.correct[base.language == language], paired.correct[base.language == language])
+                mcnemar_exact(base.correct[base.language == language], same.correct[base.language == language])
                 for language in base.languages
             ]
         )
@@ -199,17 +225,17 @@ def accuracy_delta_table(
             "ci_high": accuracy.ci_high,
             "p_value": p,
             "p_holm": holm(p),
-            "auc_base": auc.base,
-            "auc_aligned": auc.aligned,
-            "auc_delta": auc.delta,
-            "auc_ci_low": auc.ci_low,
-            "auc_ci_high": auc.ci_high,
-            "auc_p_value": auc.p_value,
-            "auc_p_holm": holm(auc.p_value),
+            **_prefixed("auc", auc),
+            **_prefixed("calibrated", calibrated),
             "condition": other.condition,
         }
         tables.append(pd.DataFrame(columns))
     return _concat(tables, _DELTA_COLUMNS)
+
+
+def _prefixed(name: str, delta: Delta) -> dict[str, object]:
+    fields = {f"{name}_{field}": getattr(delta, field) for field in _DELTA_FIELDS}
+    return {**fields, f"{name}_p_holm": holm(delta.p_value)}
 
 
 def accuracy_group_table(
@@ -218,7 +244,7 @@ def accuracy_group_table(
     """Mean over each group of languages and its paired difference from `base`.
 
     Groups: `all`, `trained` and `untrained` (languages of no training pair); an empty one is left out. Columns: group,
-    condition, n_languages, n_ids, quantity (`accuracy` or `auc`), base, aligned, delta, ci_low, ci_high, p_value.
+    condition, n_languages, n_ids, quantity (one of QUANTITIES), base, aligned, delta, ci_low, ci_high, p_value.
     Each id is resampled in all its languages at once, because translations of one question are not independent; the
     languages themselves are taken as given. Languages without a defined AUC are not in its mean nor its n_languages.
 
@@ -230,10 +256,11 @@ def accuracy_group_table(
     groups = {"all": np.ones_like(seen), "trained": seen, "untrained": ~seen}
     rows: list[dict[str, object]] = []
     for other in others:
-        paired = _paired(base, other)
-        before, after = _estimates(base, draws, seed), _estimates(paired, draws, seed)
+        same = paired(base, other)
+        before, after = estimates(base, draws, seed), estimates(same, draws, seed)
         for group, members in groups.items():
-            for quantity, old, new in zip(("accuracy", "auc"), before, after, strict=True):
+            for quantity in QUANTITIES:
+                old, new = before[quantity], after[quantity]
                 inside = members & np.isfinite(old.value)
                 if not inside.any():
                     continue
@@ -253,25 +280,15 @@ def accuracy_group_table(
     return pd.DataFrame(rows, columns=["group", "condition", "n_languages", "n_ids", "quantity", *_DELTA_FIELDS])
 
 
+QUANTITIES = ("accuracy", "auc", "calibrated")
 _DELTA_FIELDS = ("base", "aligned", "delta", "ci_low", "ci_high", "p_value")
+_VALUE_COLUMNS = [
+    *("language", "condition", "trained", "n", "accuracy", "ci_low", "ci_high", "auc", "auc_ci_low", "auc_ci_high"),
+    *("accuracy_calibrated", "calibrated_ci_low", "calibrated_ci_high"),
+]
 _DELTA_COLUMNS = [
-    "language",
-    "trained",
-    "n",
-    "base",
-    "aligned",
-    "delta",
-    "ci_low",
-    "ci_high",
-    "p_value",
-    "p_holm",
-    "auc_base",
-    "auc_aligned",
-    "auc_delta",
-    "auc_ci_low",
-    "auc_ci_high",
-    "auc_p_value",
-    "auc_p_holm",
+    *("language", "trained", "n", *_DELTA_FIELDS, "p_holm"),
+    *(f"{name}_{field}" for name in ("auc", "calibrated") for field in (*_DELTA_FIELDS, "p_holm")),
     "condition",
 ]
 
@@ -289,8 +306,12 @@ def _concat(tables: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFr
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(columns))
 
 
-def _paired(base: Answers, other: Answers) -> Answers:
-    """`other` with its rows in the order of `base`."""
+def paired(base: Answers, other: Answers) -> Answers:
+    """`other` with its rows in the order of `base`.
+
+    Raises:
+        DataError: a row without a partner, other labels, or another truth.
+    """
     where = f"condition {other.condition!r} against {base.condition!r}"
     if other.labels != base.labels:
         raise DataError(f"{where}: labels {list(other.labels)}, expected {list(base.labels)} in this order")
@@ -306,7 +327,13 @@ def _paired(base: Answers, other: Answers) -> Answers:
         )
     order = np.array([row_of[key] for key in base.keys])
     paired = Answers(
-        other.condition, other.labels, other.language[order], other.id[order], other.truth[order], other.logprob[order]
+        other.condition,
+        other.labels,
+        other.language[order],
+        other.id[order],
+        other.truth[order],
+        other.logprob[order],
+        None if other.prior is None else other.prior[order],
     )
     for row in np.flatnonzero(paired.truth != base.truth).tolist()[:1]:
         raise DataError(
@@ -322,8 +349,8 @@ def _group_mean(estimate: Estimate, inside: Bool[np.ndarray, " language"]) -> Es
     return Estimate(np.asarray(estimate.value[inside].mean()), estimate.samples[:, inside].mean(axis=1))
 
 
-def _estimates(answers: Answers, draws: int, seed: int) -> tuple[Estimate, Estimate]:
-    """Accuracy and AUC per language, from one set of draws over all ids so that languages and conditions stay paired.
+def estimates(answers: Answers, draws: int, seed: int) -> dict[str, Estimate]:
+    """QUANTITIES per language, from one set of draws over all ids so that languages and conditions stay paired.
 
     A language that lacks some ids uses the weights of those it has.
     """
@@ -331,15 +358,15 @@ def _estimates(answers: Answers, draws: int, seed: int) -> tuple[Estimate, Estim
     # Whole counts keep every sum exact: results that are equal are then equal to the last bit, and 1 is 1.
     counts = np.rint(bootstrap_weights(len(ids), draws, seed) * len(ids))
     odds = _log_odds(answers.logprob)
-    estimates = []
+    by_language = []
     for language in answers.languages:
         here = answers.language == language
         own = np.vstack([np.ones(here.sum()), counts[:, position[here]]])  # row 0: the data themselves
-        accuracy = _ratio(own @ answers.correct[here], own.sum(axis=1))
-        estimates.append((accuracy, _weighted_auc(odds[here], answers.truth[here], own)))
-    stacked = np.array(estimates)  # [language, quantity, 1 + draw]
-    accuracy, auc = stacked[:, 0].T, stacked[:, 1].T
-    return Estimate(accuracy[0], accuracy[1:]), Estimate(auc[0], auc[1:])
+        right = np.stack([answers.correct[here], answers.correct_calibrated[here]], axis=1)
+        accuracy, calibrated = _ratio(own @ right, own.sum(axis=1, keepdims=True).repeat(2, axis=1)).T
+        by_language.append((accuracy, _weighted_auc(odds[here], answers.truth[here], own), calibrated))
+    stacked = np.array(by_language)  # [language, quantity, 1 + draw]
+    return {name: Estimate(stacked[:, q, 0], stacked[:, q, 1:].T) for q, name in enumerate(QUANTITIES)}
 
 
 def _log_odds(logprob: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n score"]:
@@ -378,6 +405,6 @@ def _weighted_auc(
     return _ratio(total, defined)
 
 
-def _ratio(above: Float[np.ndarray, " draw"], below: Float[np.ndarray, " draw"]) -> Float[np.ndarray, " draw"]:
+def _ratio(above: Float[np.ndarray, "*shape"], below: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """Return above / below; NaN where below is 0."""
-    return np.asarray(np.divide(above, below, out=np.full(len(below), np.nan), where=below > 0))
+    return np.asarray(np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0))

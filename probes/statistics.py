@@ -96,8 +96,8 @@ def bootstrap_p(
 
 def paired_delta(base: Estimate, aligned: Estimate, n: int | Int[np.ndarray, "*rows"]) -> Delta:
     """Difference of two estimates made with the *same* weights over `n` ids; identical ones give 0, [0, 0], p = 1."""
-    delta = _difference(base.value, aligned.value)
-    samples = _difference(base.samples, aligned.samples)
+    delta = difference(base.value, aligned.value)
+    samples = difference(base.samples, aligned.samples)
     low, high = percentile_interval(samples)
     return Delta(base.value, aligned.value, delta, low, high, bootstrap_p(samples, n))
 
@@ -134,7 +134,7 @@ def holm(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
     return adjusted
 
 
-def _difference(base: Float[np.ndarray, "*shape"], aligned: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+def difference(base: Float[np.ndarray, "*shape"], aligned: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """Return aligned - base, exactly 0 where they differ by rounding only (which would otherwise count as a sign)."""
     delta = aligned - base
     return np.where(np.abs(delta) <= _ROUNDING * np.maximum(np.abs(base), np.abs(aligned)), 0.0, delta)

@@ -6,10 +6,10 @@ import pytest
 from babelscope.errors import DataError
 from babelscope.probes.accuracy import (
     Answers,
-    _estimates,
     accuracy_delta_table,
     accuracy_group_table,
     accuracy_table,
+    estimates,
     predicted_share_table,
 )
 from babelscope.probes.statistics import bootstrap_weights, mcnemar_exact
@@ -35,6 +35,13 @@ DELTA_COLUMNS = [
     "auc_ci_high",
     "auc_p_value",
     "auc_p_holm",
+    "calibrated_base",
+    "calibrated_aligned",
+    "calibrated_delta",
+    "calibrated_ci_low",
+    "calibrated_ci_high",
+    "calibrated_p_value",
+    "calibrated_p_holm",
     "condition",
 ]
 
@@ -119,7 +126,7 @@ def test_malformed_answers_are_refused(fields: dict[str, object], message: str) 
 def test_auc_equals_sklearn_with_and_without_weights(labels: tuple[str, ...]) -> None:
     answers = make(labels=labels, n=48)
     assert len(np.unique(answers.logprob[:, 1] - answers.logprob[:, 0])) < len(answers.truth)  # there are ties
-    _, auc = _estimates(answers, 20, 7)
+    auc = estimates(answers, 20, 7)["auc"]
     weights = bootstrap_weights(48, 20, 7)
     ids = np.unique(answers.id)
     for i, language in enumerate(answers.languages):
@@ -155,6 +162,9 @@ def test_auc_is_undefined_with_one_true_label() -> None:
     assert groups.set_index(["group", "quantity"])["n_languages"].to_dict() == {
         ("all", "accuracy"): 3,
         ("all", "auc"): 2,
+        ("all", "calibrated"): 3,
+        ("trained", "calibrated"): 1,
+        ("untrained", "calibrated"): 2,
         ("trained", "accuracy"): 1,  # and no AUC: English has none
         ("untrained", "accuracy"): 2,
         ("untrained", "auc"): 2,
@@ -178,6 +188,9 @@ def test_accuracy_table() -> None:
         "auc",
         "auc_ci_low",
         "auc_ci_high",
+        "accuracy_calibrated",
+        "calibrated_ci_low",
+        "calibrated_ci_high",
     ]
     assert table["language"].tolist() == ["en", "de", "sw"] * 2
     assert table["trained"].tolist() == [False, True, False] * 2
