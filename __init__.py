@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from .activations.capture import capture
     from .activations.store import Cache
     from .analyses import Settings, analyse
+    from .findings import verdict
     from .models import open_model
-    from .results import draw_figures, verdict, write_report, write_tables
+    from .results import draw_figures, write_report, write_tables
+    from .run import run_study
     from .settings import load_study
-    from .study import Study, run_study
-    from .tasks import few_shot_prompts, load_task, question_pairs
+    from .study import Study
+    from .tasks import Asking, few_shot_prompts, load_task, question_pairs
     from .training import PRESETS, Recipe, train
     from .unembedding import open_unembedding
 
@@ -26,10 +28,12 @@ _HOMES = {
     "activations.store": ("Cache",),
     "analyses": ("Settings", "analyse"),
     "models": ("open_model",),
-    "results": ("draw_figures", "verdict", "write_report", "write_tables"),
+    "findings": ("verdict",),
+    "results": ("draw_figures", "write_report", "write_tables"),
     "settings": ("load_study",),
-    "study": ("Study", "run_study"),
-    "tasks": ("few_shot_prompts", "load_task", "question_pairs"),
+    "run": ("run_study",),
+    "study": ("Study",),
+    "tasks": ("Asking", "few_shot_prompts", "load_task", "question_pairs"),
     "training": ("PRESETS", "Recipe", "train"),
     "unembedding": ("open_unembedding",),
 }
@@ -37,6 +41,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "PRESETS",
+    "Asking",
     "Cache",
     "Recipe",
     "Request",

@@ -4,8 +4,9 @@ Probes know arrays, not files; this is where caches meet them. `ANALYSES` is the
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,18 +22,22 @@ from .probes.accuracy import (
     accuracy_delta_table,
     accuracy_group_table,
     accuracy_table,
+    label_prior,
     predicted_share_table,
 )
 from .probes.alignment import alignment_tables
+from .probes.grid import Cell, grid_delta_table, grid_group_table, grid_table, measure
 from .probes.logit_lens import lens_scores, lens_tables, top_tokens
 from .probes.pca import pca_table
 from .probes.umap_projection import umap_table
+from .settings import TRANSLATE_TEST
 from .tasks import language
 from .unembedding import open_unembedding
 
 Tables = dict[str, pd.DataFrame]
 Progress = Callable[[int, int], None]
 TOP_TOKENS = 5
+SCORINGS = {"full": "full", "paper": "prefix"}  # setting -> field of activations.store.Scores
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Settings:
     layers: tuple[int, ...] | None = None  # None: all for curves, a spread of `panels` for projections
     panels: int = 5
     limit: int | None = None  # ids per language
+    scoring: str = "full"  # of answers: full, or paper (see activations.store.Scores)
     lens_limit: int | None = None  # ids per language for the lens, which is the costly one
 
 
@@ -114,7 +120,8 @@ class Conditions:
 
 def accuracy(conditions: Conditions, on_progress: Progress) -> Tables:
     """Accuracy, AUC and predicted labels by language; paired differences; means over groups of languages."""
-    answers = {name: _answers(name, cache, conditions.settings.limit) for name, cache in conditions.caches.items()}
+    s = conditions.settings
+    answers = {name: read_answers(name, cache, s.scoring, s.limit) for name, cache in conditions.caches.items()}
     base, others = answers["base"], [name for name in answers if name != "base"]
     draws, seed = conditions.settings.draws, conditions.settings.seed
     marked = {name: conditions.trained(name) for name in others}
@@ -142,19 +149,87 @@ def accuracy(conditions: Conditions, on_progress: Progress) -> Tables:
     return tables
 
 
-def _answers(name: str, cache: Cache, limit: int | None) -> Answers:
-    """All rows of a cache, whether or not other languages have their ids."""
+def read_answers(name: str, cache: Cache, scoring: str, limit: int | None = None) -> Answers:
+    """All rows of a cache, whether or not other languages have their ids, with the prior of their language."""
     examples = cache.examples()
     if limit is not None:
         examples = examples.groupby("language", sort=False).head(limit)
+    field = SCORINGS[scoring]
+    spoken, blank = cache.content_free()
+    priors = {
+        code: label_prior(getattr(blank, field)[[language == code for language in spoken]])
+        for code in dict.fromkeys(spoken)
+    }
     return Answers(
         condition=name,
         labels=cache.labels,
         language=examples["language"].to_numpy(dtype=str),
         id=examples["id"].to_numpy(dtype=str),
         truth=np.array([cache.labels.index(label) for label in examples["label"]]),
-        logprob=cache.logprob()[examples.index],
+        logprob=getattr(cache.scores(), field)[examples.index],
+        prior=np.stack([priors[code] for code in examples["language"]]),
     )
+
+
+@dataclass(frozen=True)
+class CellFiles:
+    """The caches of one condition in one test, one per repeat; see probes.grid.Cell."""
+
+    test: str
+    condition: str
+    train_set: str
+    trained: frozenset[str]
+    scoring: str
+    caches: tuple[Path, ...]
+
+
+def grid(
+    files: Sequence[CellFiles],
+    against: Mapping[str, Sequence[str]],
+    settings: Settings,
+    translate_test: str | None = None,
+) -> Tables:
+    """Every condition in every test, beside its base and its control: grid, grid_delta, grid_groups.
+
+    Args:
+        against: condition -> the conditions it is compared with.
+        translate_test: a language; the base's answers to its examples then stand for those to their translations.
+    """
+    cells = [_cell(one) for one in files]
+    if translate_test is not None:
+        cells += [
+            oracle for cell in cells if cell.condition == "base" and (oracle := _translated(cell, translate_test))
+        ]
+        against = {**against, TRANSLATE_TEST: ("base",)}
+    measured = measure(cells, settings.draws, settings.seed)
+    return _filled(
+        {
+            "grid": grid_table(measured),
+            "grid_delta": grid_delta_table(measured, against),
+            "grid_groups": grid_group_table(measured, against, settings.seed),
+        }
+    )
+
+
+def _cell(files: CellFiles) -> Cell:
+    answers = []
+    for path in files.caches:
+        with Cache(path) as cache:
+            answers.append(read_answers(files.condition, cache, files.scoring))
+    return Cell(files.test, files.condition, files.train_set, files.trained, tuple(answers))
+
+
+def _translated(base: Cell, code: str) -> Cell | None:
+    """The base asked in `code` whatever the language: a faultless translator. None where there are no parallels."""
+    moved = []
+    for answers in base.answers:
+        row_of = {i: row for row, (language, i) in enumerate(answers.keys) if language == code}
+        if not row_of or any(i not in row_of for i in answers.id.tolist()):
+            return None
+        rows = [row_of[i] for i in answers.id.tolist()]
+        prior = None if answers.prior is None else answers.prior[rows]
+        moved.append(replace(answers, condition=TRANSLATE_TEST, logprob=answers.logprob[rows], prior=prior))
+    return replace(base, condition=TRANSLATE_TEST, train_set=f"none, asked in {code}", answers=tuple(moved))
 
 
 def logit_lens(conditions: Conditions, on_progress: Progress) -> Tables:

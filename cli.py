@@ -1,8 +1,7 @@
 """The command line: parses, calls one function, prints."""
 
-import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .errors import BabelscopeError, UsageError
+from .terminal import events, progress, readable, show, total
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from .tasks import Asking
 
 app = typer.Typer(
     help="What happens inside a language model when it is aligned across languages?",
@@ -33,14 +33,25 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machin
 ModelOption = Annotated[str, typer.Option("--model", "-m", help="Hub id, local folder, or packaged name.")]
 AdapterOption = Annotated[Path | None, typer.Option("--adapter", help="Folder of a PEFT adapter.")]
 TaskOption = Annotated[str, typer.Option("--task", "-t", help="Task, see `babelscope tasks list`.")]
-DataOption = Annotated[Path | None, typer.Option("--data", help="Folder with the paper's files, instead of our text.")]
+DataOption = Annotated[
+    str | None,
+    typer.Option("--data", help="The paper's folder, a .jsonl or .csv file, xnli, paws-x or a dataset map."),
+]
 LanguagesOption = Annotated[str, typer.Option("--languages", "-l", help="`all`, or codes: zh,de,sw.")]
-ShotsOption = Annotated[int, typer.Option("--shots", help="Demonstrations before each question.")]
+ShotsOption = Annotated[int | None, typer.Option("--shots", help="Demonstrations. Default: as in the paper.")]
+WordsOption = Annotated[str, typer.Option("--words", help="Answers: english, own, or one per label: ox,horse.")]
+InstructionOption = Annotated[str, typer.Option("--instruction", help="Language of the words around: own, or a code.")]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Examples per language.")]
 DtypeOption = Annotated[str, typer.Option("--dtype", help="`auto`, `float32` or `bfloat16`.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="`auto`, `cpu`, `cuda`, `cuda:1`, ...")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Everything random follows from it.")]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Where the result goes.")]
+# What `eval` prints of its table; --json prints all of it.
+TOLD = (
+    *("language", "condition", "trained", "n", "accuracy", "base", "aligned", "delta", "ci_low", "ci_high", "p_holm"),
+    *("auc", "auc_base", "auc_aligned", "auc_delta", "auc_p_holm"),
+    *("accuracy_calibrated", "calibrated_delta", "calibrated_p_holm"),
+)
 CachesArgument = Annotated[list[Path], typer.Argument(help="Caches: the base first, then aligned ones.")]
 
 
@@ -74,7 +85,7 @@ def models_list(as_json: JsonOption = False) -> None:
         {"model": name, "imported": (home() / "models" / name / "config.json").is_file(), "terms": package.terms}
         for name, package in PACKAGED.items()
     ]
-    _show(packaged, as_json, extra={"families": list(FAMILIES)})
+    show(packaged, as_json, extra={"families": list(FAMILIES)})
 
 
 @models_app.command("import")
@@ -91,7 +102,7 @@ def models_import(
         if not accept_terms and not typer.confirm("Do you accept these terms?", err=True):
             raise UsageError("The terms were not accepted; nothing was imported.")
 
-    _show([{"model": name, "folder": str(import_packaged(name, accept))}], as_json)
+    show([{"model": name, "folder": str(import_packaged(name, accept))}], as_json)
 
 
 @models_app.command("doctor")
@@ -108,18 +119,18 @@ def models_doctor(
     from .tasks import load_task
 
     findings = examine(open_model(name, adapter, dtype=dtype), load_task(task))
-    _show([asdict(finding) for finding in findings], as_json)
+    show([asdict(finding) for finding in findings], as_json)
     if not all(finding.passed for finding in findings):
         sys.exit(1)
 
 
 @tasks_app.command("list")
 def tasks_list(as_json: JsonOption = False) -> None:
-    """Built-in tasks. Example: `babelscope tasks list`"""
-    from .tasks import BUILT_IN, load_task
+    """Built-in tasks, and datasets that `--data` knows by name. Example: `babelscope tasks list`"""
+    from .tasks import KINDS, load_task, ready_maps
 
     rows = []
-    for name in BUILT_IN:
+    for name in KINDS:
         task = load_task(name)
         first = task.languages[0]
         rows.append(
@@ -132,59 +143,76 @@ def tasks_list(as_json: JsonOption = False) -> None:
                 "demonstrations": len(task.wordings[first].demonstrations),
             }
         )
-    _show(rows, as_json)
+    show(rows, as_json, extra={"datasets": list(ready_maps())})
 
 
 @tasks_app.command("show")
 def tasks_show(
     task: Annotated[str, typer.Argument(help="Task, see `babelscope tasks list`.")],
     languages: LanguagesOption = "en",
-    shots: ShotsOption = 2,
+    shots: ShotsOption = None,
+    words: WordsOption = "english",
+    instruction: InstructionOption = "own",
     limit: Annotated[int, typer.Option("--limit", min=1, help="Prompts per language.")] = 1,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print prompts as a model reads them. Example: `babelscope tasks show sentiment --languages zh,sw`"""
+    """Print prompts as a model reads them. Example: `babelscope tasks show nli --languages zh,sw`"""
     from .tasks import few_shot_prompts, load_task, select_languages
 
     loaded = load_task(task, data)
+    asking = _asking(task, shots, words, instruction)
     prompts = [
         {"language": code, "id": prompt.example.id, "label": prompt.example.label, "prompt": prompt.full}
         for code in select_languages(languages, loaded.languages, f"task {task!r}")
-        for prompt in few_shot_prompts(loaded, code, shots, limit)
+        for prompt in few_shot_prompts(loaded, code, asking, limit)
     ]
     if as_json:
-        _show(prompts, True)
+        show(prompts, True)
     else:
         print("\n\n".join(f"--- {p['language']} {p['id']} ({p['label']})\n{p['prompt']}" for p in prompts))
 
 
 @tasks_app.command("check")
 def tasks_check(
-    file: Annotated[Path | None, typer.Argument(help="Folder with the paper's files; without it, our text.")] = None,
+    file: Annotated[str | None, typer.Argument(help="What --data takes; without it, our text.")] = None,
     task: TaskOption = "sentiment",
     as_json: JsonOption = False,
 ) -> None:
-    """Check a task's text: ids, scripts, languages, labels. Example: `babelscope tasks check`"""
-    from .tasks import load_task
+    """Check a task's text: every bad row, then ids, scripts, languages. Example: `babelscope tasks check my.jsonl`"""
+    from .tasks import load_task, read_task
     from .tasks.check import check_task
 
-    report = check_task(load_task(task, file))
+    faults: list[dict[str, Any]] = []
+    if file is None:
+        loaded, good = load_task(task), None
+    else:
+        reading = read_task(task, file)
+        loaded, good = reading.task, reading.good
+        faults = [asdict(fault) for fault in reading.faults]
+    report = check_task(loaded)
     rows = [
         {"language": code, "examples": n, "training_questions": m, "identified": f"{report.identified[code]:.0%}"}
         for code, (n, m) in report.counts.items()
     ]
-    _show(rows, as_json, extra={"findings": list(report.findings)})
-    if report.findings:
+    if as_json:
+        show(rows, True, extra={"faults": faults, "good": good, "findings": list(report.findings)})
+    else:
+        lines = [] if good is None else [f"{good} good rows, {len(faults)} fault(s)", *map(str, reading.faults)]
+        show(rows, False, extra={"rows": lines, "findings": list(report.findings)})
+    if report.findings or faults:
         sys.exit(1)
 
 
 @app.command()
 def train(
     model: ModelOption,
-    pairs: Annotated[str, typer.Option("--pairs", help="Directions: zh-en,de-en.")],
+    pairs: Annotated[str, typer.Option("--pairs", help="Directions: zh-en,de-en. For `answer`, languages: en.")],
     out: OutOption,
     task: TaskOption = "sentiment",
+    objective: Annotated[
+        str, typer.Option("--objective", help="`translate` questions, or a control: `copy`, `answer`.")
+    ] = "translate",
     number: Annotated[int, typer.Option("--number", min=2, help="Question pairs per direction.")] = 150,
     preset: Annotated[str, typer.Option("--preset", help="`laptop` or `paper`.")] = "laptop",
     data: DataOption = None,
@@ -196,23 +224,23 @@ def train(
     """LoRA on question translations. Example: `babelscope train -m gemma-3-270m --pairs zh-en,de-en --out adapter`"""
     from .models import open_model
     from .settings import AdapterSettings, recipe_of
-    from .tasks import load_task, parse_direction, question_pairs
+    from .tasks import directions_of, load_task, question_pairs
     from .training import train as train_adapter
 
-    directions = [parse_direction(text) for text in pairs.split(",")]
+    directions = directions_of(pairs.split(","), objective)
     recipe = recipe_of(AdapterSettings(pairs=pairs.split(","), number=number, preset=preset))
-    chosen = question_pairs(load_task(task, data), directions, number, seed)
-    with _progress("train") as report:
+    chosen = question_pairs(load_task(task, data), directions, number, seed, objective)
+    with progress("train") as report:
         curve = train_adapter(
             open_model(model, dtype=dtype, device=device),
             chosen,
             recipe,
             out,
             seed=seed,
-            on_progress=lambda progress, total: report(progress.step, total),
+            on_progress=lambda state, steps: report(state.step, steps),
         )
-    validated = [progress for progress in curve if progress.val_loss is not None]
-    _show(
+    validated = [state for state in curve if state.val_loss is not None]
+    show(
         [
             {
                 "adapter": str(out),
@@ -233,7 +261,9 @@ def cache(
     adapter: AdapterOption = None,
     task: TaskOption = "sentiment",
     languages: LanguagesOption = "all",
-    shots: ShotsOption = 2,
+    shots: ShotsOption = None,
+    words: WordsOption = "english",
+    instruction: InstructionOption = "own",
     limit: LimitOption = None,
     data: DataOption = None,
     dtype: DtypeOption = "auto",
@@ -242,32 +272,41 @@ def cache(
     as_json: JsonOption = False,
 ) -> None:
     """Store states and label scores of every prompt. Example: `babelscope cache -m gemma-3-270m --out base.h5`"""
-    from .activations.cache import Request, write_cache
+    from .activations.cache import Request, stored_dtype, write_cache
     from .models import open_model
     from .tasks import load_task, select_languages
 
     loaded = load_task(task, data)
     codes = tuple(select_languages(languages, loaded.languages, f"task {task!r}"))
-    stored = "float32" if dtype == "float32" else "bfloat16"
-    request = Request(loaded, codes, shots, limit, stored, seed)
+    request = Request(loaded, codes, _asking(task, shots, words, instruction), limit, stored_dtype(dtype), seed)
     request.prompts()  # bad settings are named before the model is opened
-    with _progress("cache") as report:
+    with progress("cache") as report:
         written = write_cache(open_model(model, adapter, dtype=dtype, device=device), request, out, report)
-    _show([{"cache": str(out), "written": written, "bytes": out.stat().st_size}], as_json)
+    show([{"cache": str(out), "written": written, "bytes": out.stat().st_size}], as_json)
 
 
 @app.command("eval")
 def evaluate(
-    caches: CachesArgument, limit: LimitOption = None, seed: SeedOption = 0, as_json: JsonOption = False
+    caches: CachesArgument,
+    scoring: Annotated[
+        str, typer.Option("--scoring", help="`full` label sequences, or `paper`: their beginnings.")
+    ] = "full",
+    limit: LimitOption = None,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
 ) -> None:
     """Accuracy and AUC from caches, with paired tests. Example: `babelscope eval base.h5 aligned.h5`"""
-    from .analyses import Settings, analyse
-    from .results import verdict
+    from .analyses import SCORINGS, Settings, analyse
+    from .findings import verdict
 
+    if scoring not in SCORINGS:
+        raise UsageError(f"--scoring {scoring!r} is none of {', '.join(SCORINGS)}.")
     with _opened(caches) as opened:
-        tables = analyse("accuracy", opened, Settings(limit=limit, seed=seed))
+        tables = analyse("accuracy", opened, Settings(limit=limit, seed=seed, scoring=scoring))
     table = tables.get("accuracy_delta", tables["accuracy"])
-    _show(table, as_json, extra={"verdict": verdict(tables)})
+    if not as_json:  # the whole table is too wide to read
+        table = table[[column for column in TOLD if column in table]]
+    show(table, as_json, extra={"verdict": verdict(tables)})
 
 
 @app.command()
@@ -287,10 +326,10 @@ def probe(
     from .results import draw_figures, write_tables
 
     settings = Settings(draws, seed, pivot, _layer_numbers(layers), limit=limit)
-    with _opened(caches) as opened, _progress(name) as report:
+    with _opened(caches) as opened, progress(name) as report:
         tables = analyse(name, opened, settings, report)
     paths = [*write_tables(tables, out / "tables"), *draw_figures(tables, out / "figures")]
-    _show([{"file": str(path)} for path in paths], as_json)
+    show([{"file": str(path)} for path in paths], as_json)
 
 
 @app.command()
@@ -302,7 +341,7 @@ def plot(
     """Draw every figure that the tables in a folder allow. Example: `babelscope plot runs/demo/tables --out figures`"""
     from .results import draw_figures, read_tables
 
-    _show([{"file": str(path)} for path in draw_figures(read_tables(tables), out)], as_json)
+    show([{"file": str(path)} for path in draw_figures(read_tables(tables), out)], as_json)
 
 
 @app.command()
@@ -313,7 +352,7 @@ def report(
     """Gather tables and figures in report.html. Example: `babelscope report runs/demo`"""
     from .results import write_report
 
-    _show([{"file": str(write_report(folder))}], as_json)
+    show([{"file": str(write_report(folder))}], as_json)
 
 
 @study_app.command("run")
@@ -325,19 +364,30 @@ def study_run(
     as_json: JsonOption = False,
 ) -> None:
     """Run a study, or go on with it. Example: `babelscope study run studies/demo.yaml --out runs/demo`"""
+    from .plan import plan_study
+    from .run import run_study
     from .settings import load_study
-    from .study import Study, plan_study, run_study
+    from .study import Study
 
     study = Study(load_study(file, overrides or []), out)
     if plan:
-        _show([asdict(stage) for stage in plan_study(study)], as_json)
+        stages = [asdict(stage) for stage in plan_study(study)]
+        show(stages if as_json else [readable(stage) for stage in stages], as_json, extra={"total": total(stages)})
         return
-    with _events() as on_event:
+    with events() as on_event:
         ran = run_study(study, on_event)
-    from .results import read_tables, verdict
+    from .findings import verdict
+    from .results import read_tables
 
     verdicts = verdict(read_tables(out / "tables"))
-    _show([{"report": str(out / "report.html"), "stages_run": len(ran)}], as_json, extra={"verdict": verdicts})
+    show([{"report": str(out / "report.html"), "stages_run": len(ran)}], as_json, extra={"verdict": verdicts})
+
+
+def _asking(task: str, shots: int | None, words: str, instruction: str) -> "Asking":
+    from .tasks import KINDS, Asking
+
+    spoken = words if words in ("english", "own") else tuple(words.split(","))
+    return Asking(KINDS[task].shots if shots is None else shots, spoken, instruction)
 
 
 def _layer_numbers(text: str | None) -> tuple[int, ...] | None:
@@ -364,81 +414,6 @@ def _opened(paths: list[Path]) -> Iterator[dict[str, Any]]:
         if len(caches) > 1 and caches["base"].attributes["adapter_sha256"]:
             raise UsageError(f"{paths[0]} was made with an adapter. The first cache is the base; give that one first.")
         yield caches
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal; when piped, a plain line at every tenth."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    if not sys.stderr.isatty():
-        yield _plain_progress(what)
-        return
-    from rich.console import Console
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _plain_progress(what: str) -> Callable[[int, int], None]:
-    shown = -1
-
-    def report(done: int, total: int) -> None:
-        nonlocal shown
-        if done * 10 // max(total, 1) > shown:
-            shown = done * 10 // max(total, 1)
-            print(f"{what}: {done}/{total}", file=sys.stderr, flush=True)
-
-    return report
-
-
-@contextmanager
-def _events() -> Iterator[Callable[[Any], None]]:
-    """Print a study's events, with one progress display per stage."""
-    from contextlib import ExitStack
-
-    with ExitStack() as stack:
-        report: Callable[[int, int], None] = lambda done, total: None  # noqa: E731
-
-        def on_event(event: Any) -> None:
-            nonlocal report
-            if event.state == "started":
-                report = stack.enter_context(_progress(event.stage))
-            elif event.state == "progress":
-                report(event.done, event.total)
-            else:
-                stack.close()
-                took = f" in {event.seconds:.0f} s" if event.state == "finished" else ": complete already"
-                print(f"{event.stage}{took}", file=sys.stderr, flush=True)
-
-        yield on_event
-
-
-def _show(rows: "list[dict[str, Any]] | pd.DataFrame", as_json: bool, extra: dict[str, Any] | None = None) -> None:
-    """Print rows as a table, or everything as one JSON object."""
-    records: list[Any] = rows if isinstance(rows, list) else rows.to_dict("records")
-    if as_json:
-        print(json.dumps({"rows": _json_safe(records), **(extra or {})}, ensure_ascii=False, indent=2))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold")
-    for column in records[0] if records else ():
-        table.add_column(str(column), overflow="fold")
-    for record in records:
-        table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in record.values()))
-    # Piped output is for grep and awk: wide enough never to fold a row.
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
-    for name, lines in (extra or {}).items():
-        print(f"{name}:" if lines else f"{name}: none", *lines, sep="\n  ")
-
-
-def _json_safe(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """JSON has no NaN: an undefined number is null."""
-    return [{k: None if isinstance(v, float) and v != v else v for k, v in row.items()} for row in records]
 
 
 if __name__ == "__main__":

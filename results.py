@@ -9,18 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from .errors import StudyError
+from .findings import verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-SIGNIFICANT = 0.05
-_QUANTITY = {"accuracy": "accuracy", "auc": "AUC"}
-_GROUP = {"all": "all {n} languages", "trained": "the {n} trained languages", "untrained": "the {n} unseen languages"}
 
 
 def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
@@ -45,14 +42,30 @@ def write_text(path: Path, text: str) -> None:
             temporary.unlink()
 
 
+def write_grid(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
+    """The grid as Markdown and LaTeX; nothing where the base stands alone."""
+    from .viz.grid_text import grid_latex, grid_markdown
+
+    if "grid_delta" not in tables:
+        return []
+    texts = {"grid.md": grid_markdown(tables), "grid.tex": grid_latex(tables)}
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return [folder / name for name in texts]
+
+
 def write_report(folder: Path) -> Path:
-    """Gather the tables and figures of `folder` in report.html."""
+    """Gather the tables and figures of `folder`, and of the tests in its subfolders, in report.html."""
     from .viz.report import render_report
 
     tables = read_tables(folder / "tables")
-    pictures = [(d.caption, folder / "figures" / f"{d.name}.png") for d in _drawings()]
-    pictures += [("Training and validation loss", path) for path in sorted(folder.glob("figures/training_*.png"))]
-    figures = [(caption, path.read_bytes()) for caption, path in pictures if path.is_file()]
+    tests = sorted(path.name for path in (folder / "tables").glob("*/"))
+    figures = _pictures(folder / "figures", "")
+    for test in tests:
+        figures += _pictures(folder / "figures" / test, f"{test}: ")
+        tables |= {f"{test}/{name}": table for name, table in read_tables(folder / "tables" / test).items()}
+    curves = [("Training and validation loss", path) for path in sorted(folder.glob("figures/training_*.png"))]
+    figures += [(caption, path.read_bytes()) for caption, path in curves]
     settings = folder / "study.yaml"
     provenance = {
         "command": " ".join(sys.argv),
@@ -63,6 +76,12 @@ def write_report(folder: Path) -> Path:
     path = folder / "report.html"
     write_text(path, render_report(title, verdict(tables), figures, list(tables.items()), provenance))
     return path
+
+
+def _pictures(folder: Path, test: str) -> list[tuple[str, bytes]]:
+    """Caption and PNG of every drawn figure in a folder, in the order in which a reader wants them."""
+    found = [(f"{test}{d.caption}", folder / f"{d.name}.png") for d in _drawings()]
+    return [(caption, path.read_bytes()) for caption, path in found if path.is_file()]
 
 
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
@@ -91,11 +110,13 @@ def _drawings() -> list[_Drawing]:
 
     from .viz.accuracy import accuracy_figure, predicted_share_figure
     from .viz.alignment import plot_alignment, plot_alignment_delta
+    from .viz.grid import grid_figure
     from .viz.logit_lens import plot_logit_lens, plot_logit_lens_delta
     from .viz.projection import plot_projection
     from .viz.training import training_figure
 
     return [
+        _Drawing("grid", "Training sets and languages: difference from the base", ("grid_delta",), grid_figure),
         _Drawing(
             "accuracy",
             "Accuracy by language, base to aligned",
@@ -156,45 +177,3 @@ def _save(figure: "Figure", path: Path) -> list[Path]:
         return save_figure(figure, path)
     except OSError as error:
         raise StudyError(f"{path} cannot be written: {error.strerror}. Free space or choose another --out.") from error
-
-
-def verdict(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """What the tables say of each adapter, in sentences; no difference is said as plainly as one."""
-    if "accuracy_groups" not in tables:
-        return []
-    groups, deltas = tables["accuracy_groups"], tables["accuracy_delta"]
-    lines = []
-    for condition in groups["condition"].unique():
-        own = groups[groups["condition"] == condition]
-        for row in own.to_dict("records"):
-            lines.append(f"{condition}: {_sentence(row)}")
-        lines += [f"{condition}: {line}" for line in _by_language(deltas[deltas["condition"] == condition])]
-    return lines
-
-
-def _sentence(row: Mapping[str, Any]) -> str:
-    change = "rises" if row["delta"] > 0 else "falls"
-    change = change if row["p_value"] < SIGNIFICANT else "does not change significantly"
-    return (
-        f"mean {_QUANTITY[row['quantity']]} over {_GROUP[row['group']].format(n=row['n_languages'])} {change}: "
-        f"{row['base']:.3f} to {row['aligned']:.3f}, difference {row['delta']:+.3f} "
-        f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}], p = {row['p_value']:.2g}"
-    )
-
-
-def _by_language(deltas: pd.DataFrame) -> list[str]:
-    lines = []
-    for quantity, p in (("delta", "p_holm"), ("auc_delta", "auc_p_holm")):
-        name = _QUANTITY["accuracy" if quantity == "delta" else "auc"]
-        sure = deltas[deltas[p] < SIGNIFICANT]
-        better, worse = (sure.loc[sign * sure[quantity] > 0, "language"].tolist() for sign in (1, -1))
-        lower = deltas.loc[(deltas[quantity] < 0) & ~deltas["language"].isin(worse), "language"].tolist()
-        lines.append(
-            f"{name} after Holm: higher in {len(better)} of {len(deltas)} languages{_named(better)}, lower in "
-            f"{len(worse)}{_named(worse)}; lower without significance in {len(lower)}{_named(lower)}"
-        )
-    return lines
-
-
-def _named(codes: list[str]) -> str:
-    return f" ({' '.join(codes)})" if codes else ""

@@ -5,25 +5,22 @@ themselves what made them; tables and figures have a small record in `.stages/`.
 temporary name and is done again.
 """
 
-import fcntl
 import json
-import os
-import shutil
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import TYPE_CHECKING, Any
 
 from .errors import StudyError, UsageError
 from .fingerprints import sha256_of, sha256_of_files
-from .results import draw_figures, draw_training, write_report, write_tables, write_text
-from .settings import StudySettings, recipe_of
+from .results import draw_figures, draw_training, write_grid, write_report, write_tables, write_text
+from .settings import AdapterSettings, Condition, StudySettings, TestSettings, conditions, recipe_of
+
+if TYPE_CHECKING:
+    from .models import Model
 
 Progress = Callable[[int, int], None]  # units done, units in all
 
@@ -38,14 +35,13 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Event:
-    """What happens while a study runs; `done` of `total` counts the stage's own units."""
+class Asked:
+    """One way in which every condition is asked: a test, and one of its demonstration seeds."""
 
-    stage: str
-    state: str  # skipped, started, progress, finished
-    done: int = 0
-    total: int = 0
-    seconds: float = 0.0
+    name: str  # of its files: `nli`, or `nli@1` for its demonstration seed 1
+    test: str
+    settings: TestSettings
+    seed: int | None
 
 
 @dataclass(frozen=True)
@@ -55,172 +51,304 @@ class Study:
     settings: StudySettings
     folder: Path
 
-    @property
-    def conditions(self) -> list[str]:
-        return ["base", *self.settings.adapters]
+    @cached_property
+    def conditions(self) -> list[Condition]:
+        return conditions(self.settings)
 
-    def cache_path(self, condition: str) -> Path:
-        return self.folder / "activations" / f"{condition}.h5"
+    @cached_property
+    def asked(self) -> list[Asked]:
+        found = []
+        for name, test in self.settings.every_test().items():
+            seeds: list[int | None] = [*test.demonstration_seeds] or [None]
+            found += [Asked(f"{name}@{seed}" if len(seeds) > 1 else name, name, test, seed) for seed in seeds]
+        return found
 
-    def adapter_path(self, condition: str) -> Path | None:
-        return None if condition == "base" else self.folder / "adapters" / condition
+    def cells(self) -> list[tuple[Asked, Condition]]:
+        """What there is to cache: every condition in the tests that it is asked."""
+        return [(asked, c) for c in self.conditions for asked in self.asked if asked.test in c.tests]
 
-    def check(self) -> None:
-        """Name impossible settings before anything heavy starts.
+    def place(self, kind: str, name: str) -> Path:
+        """The folder for `kind` (activations, tables, figures) of one test; the only one has no folder of its own."""
+        return self.folder / kind if len(self.asked) == 1 else self.folder / kind / name
 
-        Raises:
-            UsageError, DataError: languages, tasks, pairs, shots or probes that do not exist or do not fit.
-        """
-        from .analyses import ANALYSES
-        from .models import text_config
+    def label(self, test: str, name: str) -> str:
+        """What a stage is called after: the only test goes without saying."""
+        return name if len(self.asked) == 1 else f"{test}/{name}"
 
-        request = self.request()
-        request.prompts()
-        for name in self.settings.adapters:
-            self.pairs(name)
-        probes = self.settings.probes
-        for name in probes.names:
-            if name not in ANALYSES:
-                raise UsageError(f"probes.names: Unknown probe {name!r}. Known: {', '.join(ANALYSES)}.")
-        n_layers = text_config(self.settings.model).num_hidden_layers
-        for layer in probes.layers or ():
-            if not 0 <= layer <= n_layers:
-                raise UsageError(f"probes.layers: Layer {layer} was asked for; the model has layers 0 to {n_layers}.")
-        if "alignment" in probes.names and probes.pivot not in request.languages:
-            raise UsageError(
-                f"probes.pivot: Pivot {probes.pivot!r} is not among the study's languages: "
-                f"{' '.join(request.languages)}."
-            )
+    def cache_path(self, asked: Asked, condition: Condition) -> Path:
+        return self.place("activations", asked.name) / f"{condition.name}.h5"
+
+    def adapter_path(self, condition: Condition) -> Path | None:
+        return self.folder / "adapters" / condition.name if condition.adapter else None
 
     def stages(self) -> list[Stage]:
-        return [
-            *(self._train(name) for name in self.settings.adapters),
-            *(self._curve(name) for name in self.settings.adapters),
-            *(self._cache(name) for name in self.conditions),
-            *(self._probe(name) for name in self.settings.probes.names),
-            self._report(),
-        ]
+        bench = _Bench(self.settings)
+        stages: list[Stage] = []
+        for condition in self.conditions:
+            if condition.adapter is not None:
+                stages += [self._train(condition, bench), self._curve(condition)]
+            stages += [self._cache(asked, c, bench) for asked, c in self.cells() if c is condition]
+        firsts = {asked.test: asked for asked in reversed(self.asked)}
+        for test in self.settings.every_test():
+            stages += [self._probe(firsts[test], name) for name in self.settings.probes.names]
+        return [*stages, self._grid(), self._report()]
 
-    def request(self) -> Any:
-        """What every condition is asked: activations.cache.Request."""
-        from .activations.cache import Request
-        from .tasks import load_task, select_languages
+    def request(self, asked: Asked, condition: Condition) -> Any:
+        """What a condition is asked: activations.cache.Request."""
+        from .activations.cache import Request, stored_dtype
+        from .tasks import KINDS, Asking, load_task, select_languages
 
-        s = self.settings
-        task = load_task(s.task, s.data)
-        codes = tuple(select_languages(s.languages, task.languages, f"task {s.task!r}"))
-        stored = "float32" if s.dtype == "float32" else "bfloat16"
-        return Request(task, codes, shots=s.shots, limit=s.limit, dtype=stored, seed=s.seed)
+        s, test = self.settings, asked.settings
+        task = load_task(test.task, test.data)
+        asking = Asking(
+            shots=KINDS[task.name].shots if test.shots is None else test.shots,
+            words=test.words if isinstance(test.words, str) else tuple(test.words),
+            instruction=test.instruction,
+            demonstrations=test.demonstrations,
+            demonstrations_in=test.demonstrations_in,
+            demonstration_seed=asked.seed,
+            context=self.context(asked, condition),
+        )
+        codes = tuple(select_languages(s.languages, task.languages, f"task {test.task!r}"))
+        return Request(task, codes, asking, test.limit, stored_dtype(s.dtype), s.seed, tuple(s.keep))
 
-    def pairs(self, name: str) -> list[Any]:
+    def pairs(self, condition: Condition) -> list[Any]:
         """The training pairs of one adapter."""
-        from .tasks import load_task, parse_direction, question_pairs
+        from .tasks import directions_of, question_pairs
 
-        s, adapter = self.settings, self.settings.adapters[name]
-        task = load_task(adapter.task or s.task, adapter.data or s.data)
-        return question_pairs(task, [parse_direction(text) for text in adapter.pairs], adapter.number, s.seed)
+        adapter = _adapter(condition)
+        number = None if adapter.number == "all" else adapter.number
+        directions = directions_of(adapter.pairs, adapter.objective)
+        task, _ = self.questions(condition)
+        return question_pairs(task, directions, number, condition.seed, adapter.objective)
 
-    def _train(self, name: str) -> Stage:
-        from .models import adapter_inputs, choose_device, choose_dtype, resolve
+    def questions(self, condition: Condition) -> tuple[Any, str]:
+        """The task whose questions an adapter is trained on, and where they come from."""
+        adapter = _adapter(condition)
+        name = adapter.cross_task or self.settings.task
+        if adapter.data is not None:
+            from .tasks import load_task
 
-        out = self.folder / "adapters" / name
-        recipe = recipe_of(self.settings.adapters[name])
+            return load_task(name, None if adapter.data == BUILT_IN else adapter.data), adapter.data
+        return question_source(name, self.settings, adapter.pairs, adapter.objective)
+
+    def context(self, asked: Asked, condition: Condition) -> tuple[Any, ...]:
+        """The pairs that a condition reads before the demonstrations."""
+        from .tasks import directions_of, question_pairs
+
+        if condition.context is None:
+            return ()
+        texts = condition.context.pairs
+        task, _ = question_source(asked.settings.task, asked.settings, texts)
+        return tuple(question_pairs(task, directions_of(texts), condition.context.number, seed=self.settings.seed))
+
+    def train_set(self, condition: Condition) -> str:
+        """What a condition was trained on, in a few words: `zh+es to en`."""
+        settings = condition.adapter or condition.context
+        if settings is None:
+            return "none"
+        parts = [text.split("-") for text in settings.pairs]
+        sources, targets = ("+".join(dict.fromkeys(part[side] for part in parts)) for side in (0, -1))
+        if condition.context:
+            return f"none, {sources} to {targets} in context"
+        adapter = _adapter(condition)
+        wording = {"translate": f"{sources} to {targets}", "copy": f"{sources} copied", "answer": f"{sources} answers"}
+        return wording[adapter.objective] + (f" ({adapter.cross_task} questions)" if adapter.cross_task else "")
+
+    def trained(self, condition: Condition) -> frozenset[str]:
+        """Languages in the pairs that a condition was trained on, or reads before the demonstrations."""
+        from .tasks import directions_of
+
+        settings = condition.adapter or condition.context
+        if settings is None:
+            return frozenset()
+        objective = condition.adapter.objective if condition.adapter else "translate"
+        directions = directions_of(settings.pairs, objective)
+        if objective == "copy":  # the target is not read
+            return frozenset(source for source, _ in directions)
+        return frozenset(code for direction in directions for code in direction)
+
+    def against(self) -> dict[str, list[str]]:
+        """What each condition is compared with: the base, and an adapter its control."""
+        compared = {condition.group: ["base"] for condition in self.conditions[1:]}
+        for name, adapter in self.settings.adapters.items():
+            if (control := adapter.control or self._copy_of(adapter)) is not None:
+                compared[name].append(control)
+        return compared
+
+    def _copy_of(self, adapter: AdapterSettings) -> str | None:
+        """The adapter that was trained on the same questions, copied."""
+
+        def questions(one: AdapterSettings) -> tuple[object, ...]:
+            return sorted(one.pairs), one.number, one.cross_task, one.data
+
+        if adapter.objective != "translate":
+            return None
+        copies = {name: one for name, one in self.settings.adapters.items() if one.objective == "copy"}
+        return next((name for name, one in copies.items() if questions(one) == questions(adapter)), None)
+
+    def _train(self, condition: Condition, bench: "_Bench") -> Stage:
+        from .models import adapter_inputs, choose_compute, resolve
+
+        out = self.folder / "adapters" / condition.name
+        recipe = recipe_of(_adapter(condition))
 
         def done() -> bool:
             from .training import training_inputs
 
             if not out.exists():
                 return False
-            s = self.settings
-            dtype = choose_dtype(s.dtype, choose_device(s.device))
-            _same(adapter_inputs(out), training_inputs(resolve(s.model), dtype, self.pairs(name), recipe, s.seed), out)
+            _, dtype = choose_compute(self.settings.device, self.settings.dtype)
+            folder = resolve(self.settings.model)
+            wanted = training_inputs(folder, dtype, self.pairs(condition), recipe, condition.seed)
+            _same(adapter_inputs(out), wanted, out)
             return True
 
         def run(on_progress: Progress) -> None:
-            from .models import open_model
             from .training import train
 
-            model = open_model(self.settings.model, dtype=self.settings.dtype, device=self.settings.device)
             train(
-                model,
-                self.pairs(name),
+                bench.base(),
+                self.pairs(condition),
                 recipe,
                 out,
-                seed=self.settings.seed,
+                seed=condition.seed,
                 on_progress=lambda progress, total: on_progress(progress.step, total),
             )
 
-        return Stage(f"train {name}", done, run)
+        return Stage(f"train {condition.name}", done, run)
 
-    def _curve(self, name: str) -> Stage:
+    def _curve(self, condition: Condition) -> Stage:
+        name = condition.name
         table = self.folder / "adapters" / name / "training.csv"
 
         def inputs() -> dict[str, Any]:
             return {"training": sha256_of_files(table.parent, table.name)}
 
         def run(on_progress: Progress) -> None:
-            self._record(f"curve-{name}", inputs(), draw_training(table, self.folder / "figures", name))
+            self._record(record_of(f"curve {name}"), inputs(), draw_training(table, self.folder / "figures", name))
             on_progress(1, 1)
 
-        return Stage(f"curve {name}", lambda: self._recorded(f"curve-{name}", inputs()), run)
+        return Stage(f"curve {name}", lambda: self._recorded(record_of(f"curve {name}"), inputs()), run)
 
-    def _cache(self, condition: str) -> Stage:
-        path, adapter = self.cache_path(condition), self.adapter_path(condition)
+    def _cache(self, asked: Asked, condition: Condition, bench: "_Bench") -> Stage:
+        path, adapter = self.cache_path(asked, condition), self.adapter_path(condition)
 
         def done() -> bool:
             from .activations.cache import cache_identity
             from .activations.store import reusable
-            from .models import choose_device, choose_dtype, resolve
+            from .models import choose_compute, resolve
 
             if not path.exists() or (adapter and not adapter.exists()):
                 return False
-            s = self.settings
-            dtype = choose_dtype(s.dtype, choose_device(s.device))
-            return reusable(path, cache_identity(resolve(s.model), adapter, dtype, self.request()))
+            _, dtype = choose_compute(self.settings.device, self.settings.dtype)
+            return reusable(
+                path, cache_identity(resolve(self.settings.model), adapter, dtype, self.request(asked, condition))
+            )
 
         def run(on_progress: Progress) -> None:
             from .activations.cache import write_cache
-            from .models import open_model
+            from .models import adapted
 
-            s = self.settings
-            model = open_model(s.model, adapter, dtype=s.dtype, device=s.device)
-            write_cache(model, self.request(), path, on_progress)
+            with adapted(bench.base(), adapter) as model:
+                write_cache(model, self.request(asked, condition), path, on_progress)
 
-        return Stage(f"cache {condition}", done, run)
+        return Stage(f"cache {self.label(asked.name, condition.name)}", done, run)
 
-    def _probe(self, name: str) -> Stage:
+    def _probe(self, asked: Asked, name: str) -> Stage:
+        label = self.label(asked.test, name)
+        record = record_of(f"probe {label}")
+
         def done() -> bool:
-            return self._recorded(f"probe-{name}", self._probe_inputs(name))
+            return self._recorded(record, self._probe_inputs(asked, name))
 
         def run(on_progress: Progress) -> None:
             from .analyses import analyse
 
-            with self._open_caches() as caches:
-                tables = analyse(name, caches, self._analysis_settings(), on_progress)
+            with self._open_caches(asked) as caches:
+                tables = analyse(name, caches, self._analysis_settings(asked), on_progress)
+            outputs = [
+                *write_tables(tables, self.place("tables", asked.test)),
+                *draw_figures(tables, self.place("figures", asked.test)),
+            ]
+            self._record(record, self._probe_inputs(asked, name), outputs)
+
+        return Stage(f"probe {label}", done, run)
+
+    def _grid(self) -> Stage:
+        def inputs() -> dict[str, Any]:
+            paths = [self.cache_path(asked, condition) for asked, condition in self.cells()]
+            caches = {str(path.relative_to(self.folder)): self._identity(path) for path in paths}
+            return {"caches": caches, "against": self.against(), "settings": self._asked_settings()}
+
+        def run(on_progress: Progress) -> None:
+            from .analyses import CellFiles, grid
+
+            files = [
+                CellFiles(
+                    test,
+                    group,
+                    self.train_set(members[0]),
+                    self.trained(members[0]),
+                    settings.scoring,
+                    tuple(self.cache_path(a, c) for a, c in self.cells() if a.test == test and c.group == group),
+                )
+                for test, settings in self.settings.every_test().items()
+                for group, members in self._groups().items()
+                if test in members[0].tests
+            ]
+            settings = self._analysis_settings(self.asked[0])
+            tables = grid(files, self.against(), settings, self.settings.translate_test)
             outputs = [
                 *write_tables(tables, self.folder / "tables"),
+                *write_grid(tables, self.folder / "tables"),
                 *draw_figures(tables, self.folder / "figures"),
             ]
-            self._record(f"probe-{name}", self._probe_inputs(name), outputs)
+            self._record("grid", inputs(), outputs)
+            on_progress(1, 1)
 
-        return Stage(f"probe {name}", done, run)
+        return Stage("grid", lambda: self._recorded("grid", inputs()), run)
 
-    def _probe_inputs(self, name: str) -> dict[str, Any]:
+    def _groups(self) -> dict[str, list[Condition]]:
+        groups: dict[str, list[Condition]] = {}
+        for condition in self.conditions:
+            groups.setdefault(condition.group, []).append(condition)
+        return groups
+
+    def _probed(self, asked: Asked) -> list[Condition]:
+        """The conditions that analyses of one test compare: one repeat each, all reading the same prompts."""
+        firsts = [members[0] for members in self._groups().values()]
+        return [c for c in firsts if asked.test in c.tests and c.context is None]
+
+    def _probe_inputs(self, asked: Asked, name: str) -> dict[str, Any]:
         """What an analysis depends on: the caches' own fingerprints, and the settings."""
+        caches = {c.name: self._identity(self.cache_path(asked, c)) for c in self._probed(asked)}
+        settings = self.settings.probes.model_dump(mode="json", exclude={"names"}) | {"seed": self.settings.seed}
+        settings["scoring"] = asked.settings.scoring
+        return {"analysis": name, "caches": caches, "settings": settings, "version": version("babelscope")}
+
+    def _identity(self, path: Path) -> dict[str, Any] | None:
         from .activations.store import IDENTITY, Cache
 
-        identities = {}
-        for condition in self.conditions:
-            path = self.cache_path(condition)
-            if path.exists():
-                with Cache(path) as cache:
-                    identities[condition] = {field: cache.attributes[field] for field in IDENTITY}
-        settings = self.settings.probes.model_dump(mode="json", exclude={"names"}) | {"seed": self.settings.seed}
-        return {"analysis": name, "caches": identities, "settings": settings, "version": version("babelscope")}
+        if not path.exists():
+            return None
+        with Cache(path) as cache:
+            return {field: cache.attributes[field] for field in IDENTITY}
+
+    def _asked_settings(self) -> dict[str, Any]:
+        s = self.settings
+        return {
+            "scoring": {name: test.scoring for name, test in s.every_test().items()},
+            "translate_test": s.translate_test,
+            "draws": s.probes.draws,
+            "seed": s.seed,
+            "version": version("babelscope"),
+        }
 
     def _report(self) -> Stage:
         def inputs() -> dict[str, Any]:
-            return {name: self._probe_inputs(name) for name in self.settings.probes.names}
+            marks = sorted((self.folder / ".stages").glob("*.json"))
+            return {path.stem: path.read_text(encoding="utf-8") for path in marks if path.stem != "report"}
 
         def run(on_progress: Progress) -> None:
             self._record("report", inputs(), [write_report(self.folder)])
@@ -229,18 +357,21 @@ class Study:
         return Stage("report", lambda: self._recorded("report", inputs()), run)
 
     @contextmanager
-    def _open_caches(self) -> Iterator[dict[str, Any]]:
+    def _open_caches(self, asked: Asked) -> Iterator[dict[str, Any]]:
         from .activations.store import Cache
 
         with ExitStack() as stack:
-            yield {name: stack.enter_context(Cache(self.cache_path(name))) for name in self.conditions}
+            yield {c.name: stack.enter_context(Cache(self.cache_path(asked, c))) for c in self._probed(asked)}
 
-    def _analysis_settings(self) -> Any:
+    def _analysis_settings(self, asked: Asked) -> Any:
         from .analyses import Settings
 
         p = self.settings.probes
         layers = tuple(p.layers) if p.layers is not None else None
-        return Settings(p.draws, self.settings.seed, p.pivot, layers, p.panels, lens_limit=p.lens_limit)
+        scoring = asked.settings.scoring
+        return Settings(
+            p.draws, self.settings.seed, p.pivot, layers, p.panels, scoring=scoring, lens_limit=p.lens_limit
+        )
 
     def _recorded(self, stage: str, inputs: dict[str, Any]) -> bool:
         path = self.folder / ".stages" / f"{stage}.json"
@@ -252,42 +383,77 @@ class Study:
         )
 
     def _record(self, stage: str, inputs: dict[str, Any], outputs: Sequence[Path]) -> None:
+        """Note what a stage made of what; what it made before and no longer makes is removed."""
+        path = self.folder / ".stages" / f"{stage}.json"
         names = [str(output.relative_to(self.folder)) for output in outputs]
-        record = {"inputs_sha256": sha256_of(inputs), "outputs": names}
-        write_text(self.folder / ".stages" / f"{stage}.json", json.dumps(record, indent=2))
+        for name in set(self._outputs(path)) - set(names):
+            (self.folder / name).unlink(missing_ok=True)
+        write_text(path, json.dumps({"inputs_sha256": sha256_of(inputs), "outputs": names}, indent=2))
+
+    def drop_foreign(self, stages: Sequence[Stage]) -> None:
+        """Remove tables and figures of stages that this study no longer has: a report would show them as its own."""
+        own = {record_of(stage.name) for stage in stages}
+        for path in (self.folder / ".stages").glob("*.json"):
+            if path.stem not in own:
+                for name in self._outputs(path):
+                    (self.folder / name).unlink(missing_ok=True)
+                path.unlink()
+
+    def _outputs(self, record: Path) -> list[str]:
+        outputs: list[str] = json.loads(record.read_text(encoding="utf-8"))["outputs"] if record.is_file() else []
+        return outputs
 
 
-def run_study(study: Study, on_event: Callable[[Event], None] = lambda event: None) -> list[str]:
-    """Run the stages that are not complete, then write manifest.json. Returns the names of the stages that ran.
+BUILT_IN = "built-in"
 
-    Raises:
-        StudyError: another process runs in the folder, or it holds results of other settings.
+
+class _Bench:
+    """The base model, opened when first needed; adapters are put into it and taken out again."""
+
+    def __init__(self, settings: StudySettings) -> None:
+        self._settings = settings
+        self._model: Model | None = None
+
+    def base(self) -> "Model":
+        from .models import open_model
+
+        if self._model is None:
+            s = self._settings
+            self._model = open_model(s.model, dtype=s.dtype, device=s.device)
+        return self._model
+
+
+def record_of(stage: str) -> str:
+    """The file in `.stages/` that tells of a stage."""
+    return stage.replace(" ", "-").replace("/", "-")
+
+
+def question_source(
+    name: str, settings: TestSettings, pairs: list[str], objective: str = "translate"
+) -> tuple[Any, str]:
+    """The task that has questions for all `pairs`, and where it comes from.
+
+    Data of a study's own may hold test files only: the built-in questions, which share no text with them, then stand
+    in, and plan and manifest say so.
     """
-    study.check()
-    with _alone(study.folder):
-        _check_settings(study)
-        ran = []
-        stages = study.stages()
-        for stage in stages:
-            stage.done()  # results of other settings are refused before anything is written
-        write_text(study.folder / "study.yaml", yaml.safe_dump(study.settings.model_dump(mode="json"), sort_keys=False))
-        for stage in stages:
-            if stage.done():
-                on_event(Event(stage.name, "skipped"))
-                continue
-            (study.folder / "manifest.json").unlink(missing_ok=True)
-            started = time.perf_counter()
-            on_event(Event(stage.name, "started"))
+    from .tasks import OBJECTIVES, directions_of, load_task
 
-            def progress(done: int, total: int, name: str = stage.name) -> None:
-                on_event(Event(name, "progress", done, total))
+    data = settings.data
+    # A file holds one task, the authors' folder may hold several.
+    if data is not None and (name == settings.task or Path(data).is_dir()):
+        try:
+            task = load_task(name, data)
+        except UsageError:  # there is nothing of this task
+            return load_task(name), BUILT_IN
+        if all(OBJECTIVES[objective](task, *direction) for direction in directions_of(pairs, objective)):
+            return task, data
+    return load_task(name), BUILT_IN
 
-            stage.run(progress)
-            ran.append(stage.name)
-            on_event(Event(stage.name, "finished", seconds=time.perf_counter() - started))
-        if ran or not (study.folder / "manifest.json").is_file():
-            _write_manifest(study)
-    return ran
+
+def _adapter(condition: Condition) -> AdapterSettings:
+    if condition.adapter is None:
+        raise TypeError(f"condition {condition.name!r} trains nothing")
+    return condition.adapter
 
 
 def _same(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
@@ -297,98 +463,3 @@ def _same(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> No
                 f"{path} was made with another {field}: it has {found.get(field)!r:.80}, this study asks for "
                 f"{value!r:.80}. Choose another --out, or move it away."
             )
-
-
-def _check_settings(study: Study) -> None:
-    """Results of another study are not mixed in."""
-    path = study.folder / "study.yaml"
-    settings = study.settings.model_dump(mode="json")
-    if path.is_file():
-        before = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for key in ("name", "model", "task"):
-            if before.get(key) != settings[key]:
-                raise StudyError(
-                    f"{study.folder} holds a study with {key} {before.get(key)!r}, not {settings[key]!r}. "
-                    "Choose another --out."
-                )
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; the system lets go of it when the process ends, however it ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("a+", encoding="utf-8")
-    except OSError as error:
-        raise StudyError(f"{folder} cannot be used as a study's folder: {error.strerror}.") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise StudyError(f"{folder} is in use by another run (process {lock.read() or 'unknown'}).") from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        _sweep(folder)
-        yield
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what an interrupted run left under temporary names; nobody else is writing here."""
-    for place in (folder, *(folder / name for name in ("adapters", "activations", "tables", "figures", ".stages"))):
-        for left in place.glob(".*.partial*"):
-            left.unlink()
-    for left in (folder / "adapters").glob(".*/"):
-        shutil.rmtree(left)
-
-
-def _write_manifest(study: Study) -> None:
-    files = [p for p in sorted(study.folder.rglob("*")) if p.is_file() and not p.name.startswith(".")]
-    names = [p.relative_to(study.folder) for p in files]
-    manifest = {
-        "study": study.settings.name,
-        "command": " ".join(sys.argv),
-        "versions": {name: version(name) for name in ("babelscope", "torch", "transformers", "peft", "h5py")},
-        "files": {str(n): (study.folder / n).stat().st_size for n in names if n.parts[0] != ".stages"},
-    }
-    write_text(study.folder / "manifest.json", json.dumps(manifest, indent=2))
-
-
-@dataclass(frozen=True)
-class PlannedStage:
-    name: str
-    state: str  # complete, or to do
-    prompts: int = 0
-    tokens: int = 0
-    bytes: int = 0
-
-
-def plan_study(study: Study) -> list[PlannedStage]:
-    """What would run, with prompts or pairs, tokens read and bytes left on disk. Opens the tokenizer, not the model."""
-    from .models import open_tokenizer, text_config
-    from .tasks import translation_instruction
-
-    study.check()
-    tokenizer = open_tokenizer(study.settings.model)
-    config = text_config(study.settings.model)
-    request = study.request()
-    prompts = [prompt.full for group in request.prompts().values() for prompt in group]
-    width = 2 if request.dtype == "bfloat16" else 4
-    states = 2 * len(prompts) * (config.num_hidden_layers + 1) * config.hidden_size * width
-    prompt_tokens = sum(map(len, tokenizer(prompts)["input_ids"]))
-    rows = []
-    for stage in study.stages():
-        state = "complete" if stage.done() else "to do"
-        kind, _, name = stage.name.partition(" ")
-        if kind == "train":
-            pairs = study.pairs(name)
-            texts = [p.question + translation_instruction(p.source, p.target) + p.translation for p in pairs]
-            tokens = sum(map(len, tokenizer(texts)["input_ids"]))
-            epochs = recipe_of(study.settings.adapters[name]).epochs
-            rows.append(PlannedStage(stage.name, state, len(pairs), tokens * epochs))
-        elif kind == "cache":
-            rows.append(PlannedStage(stage.name, state, len(prompts), prompt_tokens, states))
-        else:
-            rows.append(PlannedStage(stage.name, state))
-    return rows

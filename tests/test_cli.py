@@ -143,7 +143,7 @@ WRONG = [
     ),
     (("train", "--model", "nowhere", "--pairs", "zh-en", "--out", "OUT"), "Unknown model 'nowhere'", 1),
     (("cache", "--model", "MODEL", "--out", "OUT", "--languages", "xx"), "Unknown language 'xx'", 2),
-    (("cache", "--model", "MODEL", "--out", "OUT", "--shots", "40"), "40 shots were asked for", 2),
+    (("cache", "--model", "MODEL", "--out", "OUT", "--shots", "40"), "40 shots were", 2),
     (("cache", "--model", "MODEL", "--out", "OUT", "--task", "nil"), "Unknown task 'nil'", 2),
     (("cache", "--model", "MODEL", "--out", "OUT", "--dtype", "int8"), "dtype 'int8'", 2),
     (("cache", "--model", "MODEL", "--out", "OUT", "--adapter", "nowhere"), "no adapter_config.json", 1),
@@ -158,7 +158,7 @@ WRONG = [
     (("study", "run", "nowhere.yaml", "--out", "OUT"), "cannot be read", 2),
     (("models", "import", "llama"), "not a packaged model", 2),
     (("tasks", "show", "sentiment", "--languages", "english"), "Did you mean 'en'", 2),
-    (("tasks", "check", "nowhere"), "does not exist", 2),
+    (("tasks", "check", "nowhere"), "is no folder in the authors' layout", 2),
 ]
 
 

@@ -13,8 +13,10 @@ import pandas as pd
 import pytest
 import yaml
 from babelscope.errors import CacheError, StudyError, UsageError
+from babelscope.plan import plan_study
+from babelscope.run import Event, run_study
 from babelscope.settings import load_study
-from babelscope.study import Event, Study, plan_study, run_study
+from babelscope.study import Study
 
 SETTINGS = {
     "name": "tiny",
@@ -82,7 +84,7 @@ def test_tables_agree_with_the_caches(finished: Study) -> None:
     import numpy as np
 
     table = pd.read_csv(finished.folder / "tables" / "accuracy.csv")
-    with h5py.File(finished.cache_path("aligned")) as file:
+    with h5py.File(finished.folder / "activations" / "aligned.h5") as file:
         names = file["labels/name"].asstr()[:]
         right = names[file["labels/logprob"][:].argmax(1)] == file["examples/label"].asstr()[:]
         language = file["examples/language"].asstr()[:]
@@ -144,7 +146,7 @@ def test_a_plan_counts_without_a_model(study_file: Write, tmp_path: Path, monkey
     assert rows["train aligned"].prompts == 10
     assert rows["cache base"].prompts == 24
     assert rows["cache base"].tokens > 24 * 10
-    assert rows["cache base"].bytes == 2 * 24 * 4 * 32 * 4
+    assert 24 * 2000 > rows["cache base"].disk - 2 * 24 * 4 * 32 * 4 > 0  # states in float32, and the texts
     assert {row.state for row in rows.values()} == {"to do"}
     assert not (tmp_path / "run").exists()
 
@@ -152,7 +154,7 @@ def test_a_plan_counts_without_a_model(study_file: Write, tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"modle": "x"}, r"modle: Extra inputs"),
+        ({"modle": "x"}, r"modle: Extra inputs.*did you mean 'model'"),
         ({"limit": 0}, r"limit: .*greater than or equal to 1.*found 0"),
         ({"adapters": {"aligned": {"pairs": []}}}, r"adapters\.aligned\.pairs"),
         ({"adapters": {"base": {"pairs": ["zh-en"]}}}, "not `base`"),
@@ -161,12 +163,11 @@ def test_a_plan_counts_without_a_model(study_file: Write, tmp_path: Path, monkey
         ({"adapters": {"a": {"pairs": ["zh-en"], "recipe": {"rnak": 4}}}}, r"recipe\.rnak is unknown. Known: rank"),
         ({"adapters": {"a": {"pairs": ["zh-xx"]}}}, "Unknown language 'xx'"),
         ({"languages": ["zh", "klingon"]}, "Unknown language 'klingon'"),
-        ({"task": "nli"}, "Unknown task 'nli'"),
-        ({"shots": 50}, "50 shots were asked for"),
+        ({"task": "nil"}, "Unknown task 'nil'. Did you mean 'nli'"),
+        ({"shots": 50}, "shots: .*less than or equal to 8"),
         ({"probes": {"names": ["accuracy", "tsne"]}}, "Unknown probe 'tsne'"),
-        ({"probes": {"pivot": "fr"}}, "Pivot 'fr'"),
+        ({"probes": {"pivot": "fr"}}, "Pivot 'fr' is not among"),
         ({"probes": {"layers": [99]}}, "Layer 99 was asked for; the model has layers 0 to 3"),
-        ({"probes": {"names": []}}, r"probes\.names"),
         ({"adapters": {"a": {"pairs": ["zh-en"], "recipe": {"epochs": 1.5}}}}, r"recipe\.epochs: .*integer"),
         (
             {"adapters": {"a": {"pairs": ["zh-en"], "recipe": {"learning_rate": -1}}}},

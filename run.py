@@ -1,0 +1,121 @@
+"""Run a study: the stages that are not complete, in order, by one process at a time."""
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import yaml
+
+from .checks import check_study
+from .errors import StudyError
+from .results import write_text
+from .study import Study
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happens while a study runs; `done` of `total` counts the stage's own units."""
+
+    stage: str
+    state: str  # skipped, started, progress, finished
+    done: int = 0
+    total: int = 0
+    seconds: float = 0.0
+
+
+def run_study(study: Study, on_event: Callable[[Event], None] = lambda event: None) -> list[str]:
+    """Run the stages that are not complete, then write manifest.json. Returns the names of the stages that ran.
+
+    Raises:
+        StudyError: another process runs in the folder, or it holds results of other settings.
+    """
+    check_study(study)
+    with _alone(study.folder):
+        _check_settings(study)
+        ran = []
+        stages = study.stages()
+        for stage in stages:
+            stage.done()  # results of other settings are refused before anything is written
+        study.drop_foreign(stages)
+        write_text(study.folder / "study.yaml", yaml.safe_dump(study.settings.model_dump(mode="json"), sort_keys=False))
+        for stage in stages:
+            if stage.done():
+                on_event(Event(stage.name, "skipped"))
+                continue
+            (study.folder / "manifest.json").unlink(missing_ok=True)
+            started = time.perf_counter()
+            on_event(Event(stage.name, "started"))
+
+            def progress(done: int, total: int, name: str = stage.name) -> None:
+                on_event(Event(name, "progress", done, total))
+
+            stage.run(progress)
+            ran.append(stage.name)
+            on_event(Event(stage.name, "finished", seconds=time.perf_counter() - started))
+        if ran or not (study.folder / "manifest.json").is_file():
+            _write_manifest(study)
+    return ran
+
+
+def _check_settings(study: Study) -> None:
+    """Results of another study are not mixed in."""
+    path = study.folder / "study.yaml"
+    settings = study.settings.model_dump(mode="json")
+    if path.is_file():
+        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for key in ("name", "model", "task"):
+            if before.get(key) != settings[key]:
+                raise StudyError(
+                    f"{study.folder} holds a study with {key} {before.get(key)!r}, not {settings[key]!r}. "
+                    "Choose another --out."
+                )
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; the system lets go of it when the process ends, however it ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise StudyError(f"{folder} cannot be used as a study's folder: {error.strerror}.") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise StudyError(f"{folder} is in use by another run (process {lock.read() or 'unknown'}).") from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        _sweep(folder)
+        yield
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what an interrupted run left under temporary names; nobody else is writing here."""
+    for left in folder.rglob(".*.partial*"):
+        left.unlink()
+    for left in (folder / "adapters").glob(".*/"):
+        shutil.rmtree(left)
+
+
+def _write_manifest(study: Study) -> None:
+    files = [p for p in sorted(study.folder.rglob("*")) if p.is_file() and not p.name.startswith(".")]
+    names = [p.relative_to(study.folder) for p in files]
+    manifest = {
+        "study": study.settings.name,
+        "command": " ".join(sys.argv),
+        "versions": {name: version(name) for name in ("babelscope", "torch", "transformers", "peft", "h5py")},
+        "questions": {c.name: study.questions(c)[1] for c in study.conditions if c.adapter},
+        "files": {str(n): (study.folder / n).stat().st_size for n in names if n.parts[0] != ".stages"},
+    }
+    write_text(study.folder / "manifest.json", json.dumps(manifest, indent=2))
