@@ -76,16 +76,13 @@ def _translate(task: Task, source: str, target: str) -> Sequence[Pair]:
         return task.pairs[source, target]
     translations = {question.id: question.text for question in task.questions.get(target, ())}
     return [
-        Pair(
-            id=question.id,
-            source=source,
-            target=target,
-            question=question.text + task.wordings[source].slot,
+        replace(
+            pair,
             instruction=translation_instruction(source, target),
-            output=translations[question.id] + task.wordings[target].slot,
+            output=translations[pair.id] + task.wordings[target].slot,
         )
-        for question in task.questions.get(source, ())
-        if question.id in translations
+        for pair in _answer(task, source, target)
+        if pair.id in translations
     ]
 
 
@@ -98,6 +95,7 @@ def _copy(task: Task, source: str, target: str) -> Sequence[Pair]:
 
 
 def _answer(task: Task, source: str, target: str) -> Sequence[Pair]:
+    """The questions of the source language as they are asked, with their answers."""
     return [
         Pair(
             id=question.id,
