@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from .activations.store import POSITIONS, Cache, together
+from .activations.store import Cache, together
 from .activations.tokens import vocabulary_texts, word_tokens
 from .errors import DataError, UsageError
 from .models import fingerprints, open_tokenizer, resolve
@@ -350,7 +350,7 @@ def alignment(conditions: Conditions, on_progress: Progress) -> Tables:
         )
     if len(conditions.languages) < 2:
         raise UsageError(f"Alignment needs a language besides the pivot {s.pivot!r}; {conditions.base.path} has none.")
-    todo = [(position, layer) for position in POSITIONS for layer in conditions.layers()]
+    todo = [(position, layer) for position in ("last", "mean") for layer in conditions.layers()]
     values, deltas = [], []
     for n, (position, layer) in enumerate(todo):
         value, delta = alignment_tables(

@@ -41,14 +41,16 @@ def _check_prompts(study: Study, asked: Asked, condition: Condition) -> None:
 
 
 def _check_probes(study: Study) -> None:
+    from .activations.layout import array_name
     from .analyses import ANALYSES
     from .models import text_config
 
     settings = study.settings
+    kept = {array_name(name).removeprefix("states/") for name in settings.keep}
     for name in settings.probes.names:
         if name not in ANALYSES:
             raise UsageError(f"probes.names: Unknown probe {name!r}. Known: {', '.join(ANALYSES)}.")
-        if missing := READS.get(name, set()) - set(settings.keep):
+        if missing := READS.get(name, set()) - kept:
             raise UsageError(
                 f"probes.names: {name} reads states at {' and '.join(sorted(missing))}, which `keep: {settings.keep}` "
                 "does not store."

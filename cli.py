@@ -5,15 +5,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from .cli_cache import app as cache_app
 from .errors import BabelscopeError, UsageError
+from .options import (
+    AdapterOption,
+    CachesArgument,
+    DataOption,
+    DeviceOption,
+    DtypeOption,
+    InstructionOption,
+    JsonOption,
+    LanguagesOption,
+    LayersOption,
+    LimitOption,
+    ModelOption,
+    OutOption,
+    SeedOption,
+    ShotsOption,
+    TaskOption,
+    WordsOption,
+    asking,
+    layer_numbers,
+)
 from .terminal import events, progress, readable, show, total
-
-if TYPE_CHECKING:
-    from .tasks import Asking
 
 app = typer.Typer(
     help="What happens inside a language model when it is aligned across languages?",
@@ -26,33 +44,16 @@ models_app = typer.Typer(help="Models: list, import, check.", no_args_is_help=Tr
 tasks_app = typer.Typer(help="Tasks: list, show, check.", no_args_is_help=True)
 study_app = typer.Typer(help="Studies: train, cache, probe and plot from one file.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
+app.add_typer(cache_app, name="cache")
 app.add_typer(tasks_app, name="tasks")
 app.add_typer(study_app, name="study")
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-ModelOption = Annotated[str, typer.Option("--model", "-m", help="Hub id, local folder, or packaged name.")]
-AdapterOption = Annotated[Path | None, typer.Option("--adapter", help="Folder of a PEFT adapter.")]
-TaskOption = Annotated[str, typer.Option("--task", "-t", help="Task, see `babelscope tasks list`.")]
-DataOption = Annotated[
-    str | None,
-    typer.Option("--data", help="The paper's folder, a .jsonl or .csv file, xnli, paws-x or a dataset map."),
-]
-LanguagesOption = Annotated[str, typer.Option("--languages", "-l", help="`all`, or codes: zh,de,sw.")]
-ShotsOption = Annotated[int | None, typer.Option("--shots", help="Demonstrations. Default: as in the paper.")]
-WordsOption = Annotated[str, typer.Option("--words", help="Answers: english, own, or one per label: ox,horse.")]
-InstructionOption = Annotated[str, typer.Option("--instruction", help="Language of the words around: own, or a code.")]
-LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Examples per language.")]
-DtypeOption = Annotated[str, typer.Option("--dtype", help="`auto`, `float32` or `bfloat16`.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="`auto`, `cpu`, `cuda`, `cuda:1`, ...")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Everything random follows from it.")]
-OutOption = Annotated[Path, typer.Option("--out", "-o", help="Where the result goes.")]
 # What `eval` prints of its table; --json prints all of it.
 TOLD = (
     *("language", "condition", "trained", "n", "accuracy", "base", "aligned", "delta", "ci_low", "ci_high", "p_holm"),
     *("auc", "auc_base", "auc_aligned", "auc_delta", "auc_p_holm"),
     *("accuracy_calibrated", "calibrated_delta", "calibrated_p_holm"),
 )
-CachesArgument = Annotated[list[Path], typer.Argument(help="Caches: the base first, then aligned ones.")]
 
 
 @app.callback()
@@ -161,11 +162,11 @@ def tasks_show(
     from .tasks import few_shot_prompts, load_task, select_languages
 
     loaded = load_task(task, data)
-    asking = _asking(task, shots, words, instruction)
+    asked = asking(task, shots, words, instruction)
     prompts = [
         {"language": code, "id": prompt.example.id, "label": prompt.example.label, "prompt": prompt.full}
         for code in select_languages(languages, loaded.languages, f"task {task!r}")
-        for prompt in few_shot_prompts(loaded, code, asking, limit)
+        for prompt in few_shot_prompts(loaded, code, asked, limit)
     ]
     if as_json:
         show(prompts, True)
@@ -254,37 +255,6 @@ def train(
     )
 
 
-@app.command()
-def cache(
-    model: ModelOption,
-    out: OutOption,
-    adapter: AdapterOption = None,
-    task: TaskOption = "sentiment",
-    languages: LanguagesOption = "all",
-    shots: ShotsOption = None,
-    words: WordsOption = "english",
-    instruction: InstructionOption = "own",
-    limit: LimitOption = None,
-    data: DataOption = None,
-    dtype: DtypeOption = "auto",
-    device: DeviceOption = "auto",
-    seed: SeedOption = 0,
-    as_json: JsonOption = False,
-) -> None:
-    """Store states and label scores of every prompt. Example: `babelscope cache -m gemma-3-270m --out base.h5`"""
-    from .activations.cache import Request, stored_dtype, write_cache
-    from .models import open_model
-    from .tasks import load_task, select_languages
-
-    loaded = load_task(task, data)
-    codes = tuple(select_languages(languages, loaded.languages, f"task {task!r}"))
-    request = Request(loaded, codes, _asking(task, shots, words, instruction), limit, stored_dtype(dtype), seed)
-    request.prompts()  # bad settings are named before the model is opened
-    with progress("cache") as report:
-        written = write_cache(open_model(model, adapter, dtype=dtype, device=device), request, out, report)
-    show([{"cache": str(out), "written": written, "bytes": out.stat().st_size}], as_json)
-
-
 @app.command("eval")
 def evaluate(
     caches: CachesArgument,
@@ -314,7 +284,7 @@ def probe(
     name: Annotated[str, typer.Argument(help="accuracy, logit-lens, pca, umap or alignment.")],
     caches: CachesArgument,
     out: OutOption,
-    layers: Annotated[str | None, typer.Option("--layers", help="Layers: 0,6,12. Default: all, or a spread.")] = None,
+    layers: LayersOption = None,
     pivot: Annotated[str, typer.Option("--pivot", help="Language that others are compared with.")] = "en",
     limit: LimitOption = None,
     draws: Annotated[int, typer.Option("--draws", min=100, help="Bootstrap samples.")] = 5000,
@@ -325,7 +295,7 @@ def probe(
     from .analyses import Settings, analyse
     from .results import draw_figures, write_tables
 
-    settings = Settings(draws, seed, pivot, _layer_numbers(layers), limit=limit)
+    settings = Settings(draws, seed, pivot, layer_numbers(layers), limit=limit)
     with _opened(caches) as opened, progress(name) as report:
         tables = analyse(name, opened, settings, report)
     paths = [*write_tables(tables, out / "tables"), *draw_figures(tables, out / "figures")]
@@ -381,22 +351,6 @@ def study_run(
 
     verdicts = verdict(read_tables(out / "tables"))
     show([{"report": str(out / "report.html"), "stages_run": len(ran)}], as_json, extra={"verdict": verdicts})
-
-
-def _asking(task: str, shots: int | None, words: str, instruction: str) -> "Asking":
-    from .tasks import KINDS, Asking
-
-    spoken = words if words in ("english", "own") else tuple(words.split(","))
-    return Asking(KINDS[task].shots if shots is None else shots, spoken, instruction)
-
-
-def _layer_numbers(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--layers {text!r} is not a list of numbers such as 0,6,12.") from None
 
 
 @contextmanager

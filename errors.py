@@ -25,5 +25,9 @@ class TrainingError(BabelscopeError):
     """Training cannot go on; what was good until then has been kept."""
 
 
+class BusyError(BabelscopeError):
+    """Another process writes to the same place."""
+
+
 class StudyError(BabelscopeError):
     """A study's folder is in use, or holds results of other settings."""

@@ -5,6 +5,7 @@ ever run.
 """
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -32,10 +33,21 @@ class Family:
     unembedding: str = "lm_head"
     softcap: str = ""  # config attribute; logits become cap * tanh(logits / cap)
     query_value: tuple[str, ...] = ("q_proj", "v_proj")  # modules that compute queries and values: LoRA's targets
+    # Within a block. Outputs are what is added to the residual stream, so after the norm where there is one behind.
+    attention: str = "self_attn"
+    mlp: str = "mlp"
+    neurons: str = "mlp.down_proj"  # the neurons' activations are what enters it
 
 
 _LLAMA_LIKE = Family("model", "model.layers", "model.norm")
-_GEMMA_LIKE = Family("model", "model.layers", "model.norm", softcap="final_logit_softcapping")
+_GEMMA_LIKE = Family(
+    "model",
+    "model.layers",
+    "model.norm",
+    softcap="final_logit_softcapping",
+    attention="post_attention_layernorm",
+    mlp="post_feedforward_layernorm",
+)
 
 # config.model_type -> row
 FAMILIES: dict[str, Family] = {
@@ -51,11 +63,35 @@ FAMILIES: dict[str, Family] = {
         "model.language_model.layers",
         "model.language_model.norm",
         softcap="final_logit_softcapping",
+        attention="post_attention_layernorm",
+        mlp="post_feedforward_layernorm",
     ),
-    "gpt2": Family("transformer", "transformer.h", "transformer.ln_f", query_value=("c_attn",)),
-    "bloom": Family("transformer", "transformer.h", "transformer.ln_f", query_value=("query_key_value",)),
-    "gpt_neox": Family("gpt_neox", "gpt_neox.layers", "gpt_neox.final_layer_norm", query_value=("query_key_value",)),
-    "opt": Family("model.decoder", "model.decoder.layers", "model.decoder.final_layer_norm"),
+    "gpt2": Family(
+        "transformer",
+        "transformer.h",
+        "transformer.ln_f",
+        query_value=("c_attn",),
+        attention="attn",
+        neurons="mlp.c_proj",
+    ),
+    "bloom": Family(
+        "transformer",
+        "transformer.h",
+        "transformer.ln_f",
+        query_value=("query_key_value",),
+        attention="",  # its modules add the residual stream themselves
+        mlp="",
+        neurons="mlp.dense_4h_to_h",
+    ),
+    "gpt_neox": Family(
+        "gpt_neox",
+        "gpt_neox.layers",
+        "gpt_neox.final_layer_norm",
+        query_value=("query_key_value",),
+        attention="attention",
+        neurons="mlp.dense_4h_to_h",
+    ),
+    "opt": Family("model.decoder", "model.decoder.layers", "model.decoder.final_layer_norm", mlp="fc2", neurons="fc2"),
 }
 
 
@@ -88,6 +124,34 @@ class Model:
     def unembedding(self) -> "nn.Linear":
         head: nn.Linear = self._part(self.family.unembedding)
         return head
+
+    def points(self, stream: str) -> "list[tuple[nn.Module, str]]":
+        """Where a stream is read, layer by layer: a module, and whether its `input` or its `output` is meant.
+
+        Streams: `states` (the residual stream; layer 0 is what enters the first block), `attention`, `mlp`, `neurons`.
+
+        Raises:
+            UsageError: the family has no such stream.
+        """
+        if stream == "states":
+            return [(self.blocks[0], "input"), *((block, "output") for block in self.blocks)]
+        path = getattr(self.family, stream, "") if stream in ("attention", "mlp", "neurons") else ""
+        if not path:
+            raise UsageError(f"Stream {stream!r} cannot be read in {self.name!r}: its family has no module for it.")
+        side = "input" if stream == "neurons" else "output"
+        return [(block.get_submodule(path), side) for block in self.blocks]
+
+    def shape_of(self, array: str) -> tuple[int, int]:
+        """Layers and width of an array such as `states/last`."""
+        stream = array.split("/")[0]
+        return len(self.points(stream)), self.d_mlp if stream == "neurons" else self.d_model
+
+    @property
+    def d_mlp(self) -> int:
+        module: Any = self.points("neurons")[0][0]
+        while hasattr(module, "get_base_layer"):  # an adapter's layer around it
+            module = module.get_base_layer()
+        return int(module.in_features if hasattr(module, "in_features") else module.nx)
 
     def _part(self, path: str) -> Any:
         return self.net.get_submodule(path)
@@ -365,7 +429,9 @@ def choose_device(name: str) -> "torch.device":
     import torch
 
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     try:
         device = torch.device(name)
     except RuntimeError as error:

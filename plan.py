@@ -100,19 +100,20 @@ def _training(study: Study, condition: Condition, measures: _Measures, stage: St
 
 
 def _caching(study: Study, asked: Asked, condition: Condition, measures: _Measures, stage: Stage) -> PlannedStage:
-    from .activations.capture import PREFIX_COPIES, TOKEN_BUDGET, WINDOW
+    from .activations.capture import PREFIX_COPIES, TOKEN_BUDGET
+    from .activations.layout import array_shapes, row_bytes, shard_rows
 
     request = study.request(asked, condition)
     prompts = [prompt for group in request.prompts().values() for prompt in group]
     tokens = measures.count([prompt.full for prompt in prompts])
     own = measures.count([prompt.example.text + prompt.slot for prompt in prompts])
     size, width = measures.size, measures.width
-    state = (size.layers + 1) * size.d_model * (4 if request.dtype == "float32" else 2)
-    states = len(request.positions) * state
+    states = row_bytes(array_shapes(request.keep, size.layers, size.d_model, size.d_mlp), request.dtype)
+    held = 2 * (size.layers + 1) * size.d_model * width + 2 * states  # as captured, and as a file in memory
     rows = TOKEN_BUDGET * len(prompts) // max(own, 1)
     keys = PREFIX_COPIES * TOKEN_BUDGET * size.layers * size.kv_width * width
     block = TOKEN_BUDGET * (4 * size.d_model + 3 * size.d_mlp) * width
-    memory = size.parameters * width + keys + block + 2 * WINDOW * state + _logits(size, rows)
+    memory = size.parameters * width + keys + block + shard_rows(states) * held + _logits(size, rows)
     # Texts stand beside the states: the question twice, once with all that is before it.
     texts = sum(len(prompt.full.encode()) + len(prompt.example.text.encode()) for prompt in prompts)
     return PlannedStage(

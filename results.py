@@ -3,7 +3,6 @@
 Every file is complete under its name or not there.
 """
 
-import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from .errors import StudyError
+from .files import write_whole
 from .findings import verdict
 
 if TYPE_CHECKING:
@@ -30,16 +30,10 @@ def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]
 
 
 def write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, text.encode())
     except OSError as error:
         raise StudyError(f"{path} cannot be written: {error.strerror}. Free space or choose another --out.") from error
-    finally:
-        if temporary.is_file():
-            temporary.unlink()
 
 
 def write_grid(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:

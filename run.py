@@ -1,13 +1,10 @@
 """Run a study: the stages that are not complete, in order, by one process at a time."""
 
-import fcntl
 import json
-import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +13,8 @@ import yaml
 
 from .checks import check_study
 from .errors import StudyError
+from .files import alone, sweep
+from .ranks import current
 from .results import write_text
 from .study import Study
 
@@ -35,20 +34,31 @@ def run_study(study: Study, on_event: Callable[[Event], None] = lambda event: No
     """Run the stages that are not complete, then write manifest.json. Returns the names of the stages that ran.
 
     Raises:
-        StudyError: another process runs in the folder, or it holds results of other settings.
+        BusyError: another process runs in the folder.
+        StudyError: it holds results of other settings.
     """
     check_study(study)
-    with _alone(study.folder):
+    ranks = current()
+    with ranks.leading(_alone(study.folder)):
+        ranks.wait()
         _check_settings(study)
         ran = []
         stages = study.stages()
         for stage in stages:
             stage.done()  # results of other settings are refused before anything is written
-        study.drop_foreign(stages)
-        write_text(study.folder / "study.yaml", yaml.safe_dump(study.settings.model_dump(mode="json"), sort_keys=False))
+        ranks.wait()
+        if ranks.first:
+            study.drop_foreign(stages)
+            settings = study.settings.model_dump(mode="json")
+            write_text(study.folder / "study.yaml", yaml.safe_dump(settings, sort_keys=False))
         for stage in stages:
-            if stage.done():
+            complete = stage.done()
+            ranks.wait()  # all ranks have looked before one of them writes
+            if complete:
                 on_event(Event(stage.name, "skipped"))
+                continue
+            if not (stage.shared or ranks.first):
+                ranks.wait()
                 continue
             (study.folder / "manifest.json").unlink(missing_ok=True)
             started = time.perf_counter()
@@ -58,9 +68,10 @@ def run_study(study: Study, on_event: Callable[[Event], None] = lambda event: No
                 on_event(Event(name, "progress", done, total))
 
             stage.run(progress)
+            ranks.wait()
             ran.append(stage.name)
             on_event(Event(stage.name, "finished", seconds=time.perf_counter() - started))
-        if ran or not (study.folder / "manifest.json").is_file():
+        if ranks.first and (ran or not (study.folder / "manifest.json").is_file()):
             _write_manifest(study)
     return ran
 
@@ -81,31 +92,14 @@ def _check_settings(study: Study) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; the system lets go of it when the process ends, however it ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("a+", encoding="utf-8")
-    except OSError as error:
-        raise StudyError(f"{folder} cannot be used as a study's folder: {error.strerror}.") from error
-    with lock:
+    """Hold the folder's lock, and clear away what an interrupted run left."""
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise StudyError(f"{folder} is in use by another run (process {lock.read() or 'unknown'}).") from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        _sweep(folder)
+            stack.enter_context(alone(folder / ".lock"))
+            sweep(folder)
+        except OSError as error:
+            raise StudyError(f"{folder} cannot be used as a study's folder: {error.strerror}.") from error
         yield
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what an interrupted run left under temporary names; nobody else is writing here."""
-    for left in folder.rglob(".*.partial*"):
-        left.unlink()
-    for left in (folder / "adapters").glob(".*/"):
-        shutil.rmtree(left)
 
 
 def _write_manifest(study: Study) -> None:

@@ -92,7 +92,9 @@ class StudySettings(TestSettings):
     translate_test: str | None = None  # language whose examples answer for their translations (an oracle translator)
     tests: dict[str, TestSettings] = {}  # several tests; none: one, of the settings above
     languages: Names = "all"
-    keep: list[Literal["last", "mean"]] = ["last", "mean"]  # positions whose states are cached; [] keeps scores alone
+    # Positions whose residual stream is cached (last, mean, all), or arrays of other streams (neurons/last); [] keeps
+    # scores alone.
+    keep: list[str] = ["last", "mean"]
     dtype: str = "auto"  # of the computation; auto stores states as bfloat16
     device: str = "auto"
     seed: int = 0

@@ -32,6 +32,7 @@ class Stage:
     name: str
     done: Callable[[], bool]
     run: Callable[[Progress], None]
+    shared: bool = False  # by all processes of a run under torchrun; else the first one does it alone
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class Study:
     def request(self, asked: Asked, condition: Condition) -> Any:
         """What a condition is asked: activations.cache.Request."""
         from .activations.cache import Request, stored_dtype
+        from .activations.layout import array_name
         from .tasks import KINDS, Asking, load_task, select_languages
 
         s, test = self.settings, asked.settings
@@ -110,7 +112,9 @@ class Study:
             context=self.context(asked, condition),
         )
         codes = tuple(select_languages(s.languages, task.languages, f"task {test.task!r}"))
-        return Request(task, codes, asking, test.limit, stored_dtype(s.dtype), s.seed, tuple(s.keep))
+        return Request(
+            task, codes, asking, test.limit, stored_dtype(s.dtype), s.seed, tuple(array_name(name) for name in s.keep)
+        )
 
     def pairs(self, condition: Condition) -> list[Any]:
         """The training pairs of one adapter."""
@@ -216,7 +220,7 @@ class Study:
                 on_progress=lambda progress, total: on_progress(progress.step, total),
             )
 
-        return Stage(f"train {condition.name}", done, run)
+        return Stage(f"train {condition.name}", done, run, shared=True)
 
     def _curve(self, condition: Condition) -> Stage:
         name = condition.name
@@ -253,7 +257,7 @@ class Study:
             with adapted(bench.base(), adapter) as model:
                 write_cache(model, self.request(asked, condition), path, on_progress)
 
-        return Stage(f"cache {self.label(asked.name, condition.name)}", done, run)
+        return Stage(f"cache {self.label(asked.name, condition.name)}", done, run, shared=True)
 
     def _probe(self, asked: Asked, name: str) -> Stage:
         label = self.label(asked.test, name)
@@ -328,7 +332,8 @@ class Study:
         return {"analysis": name, "caches": caches, "settings": settings, "version": version("babelscope")}
 
     def _identity(self, path: Path) -> dict[str, Any] | None:
-        from .activations.store import IDENTITY, Cache
+        from .activations.layout import IDENTITY
+        from .activations.store import Cache
 
         if not path.exists():
             return None

@@ -1,6 +1,7 @@
 """What a person or a machine sees of a command: tables, JSON, progress."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,9 +11,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+def _silent() -> bool:
+    """Of several processes under torchrun, the first one speaks."""
+    return os.environ.get("RANK", "0") != "0"
+
+
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on a terminal; when piped, a plain line at every tenth."""
+    if _silent():
+        yield lambda done, total: None
+        return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     if not sys.stderr.isatty():
@@ -54,6 +63,8 @@ def events() -> Iterator[Callable[[Any], None]]:
                 report(event.done, event.total)
             else:
                 stack.close()
+                if _silent():
+                    return
                 took = f" in {event.seconds:.0f} s" if event.state == "finished" else ": complete already"
                 print(f"{event.stage}{took}", file=sys.stderr, flush=True)
 
@@ -62,6 +73,8 @@ def events() -> Iterator[Callable[[Any], None]]:
 
 def show(rows: "list[dict[str, Any]] | pd.DataFrame", as_json: bool, extra: dict[str, Any] | None = None) -> None:
     """Print rows as a table, or everything as one JSON object."""
+    if _silent():
+        return
     records: list[Any] = rows if isinstance(rows, list) else rows.to_dict("records")
     if as_json:
         print(json.dumps({"rows": _json_safe(records), **(extra or {})}, ensure_ascii=False, indent=2))

@@ -1,8 +1,10 @@
 """Fill a cache: every prompt of a task in the chosen languages through one model condition."""
 
 import json
+import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,29 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import UsageError
+from ..errors import CacheError, UsageError
+from ..files import alone, sweep
 from ..fingerprints import sha256_of
 from ..models import Model, adapter_inputs, fingerprints
+from ..ranks import current
 from ..tasks import Asking, Prompt, Task, answer_words, content_free_prompts, few_shot_prompts
 from .capture import Captured, capture
-from .store import EXAMPLE_COLUMNS, POSITIONS, Scores, Shape, reusable, writing
+from .index import Asked, write_index
+from .layout import (
+    KEPT,
+    Array,
+    Scores,
+    Shard,
+    is_ragged,
+    item_bytes,
+    plan_shards,
+    row_bytes,
+    shards_folder,
+)
+from .shards import present, read_stored, write_shard
+from .store import reusable
+
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -28,7 +47,8 @@ class Request:
     limit: int | None = None  # examples per language; None for all
     dtype: str = "bfloat16"  # of the states on disk; float32 keeps what a float32 model computes
     seed: int = 0  # recorded only: capture itself draws nothing
-    positions: tuple[str, ...] = POSITIONS  # whose states are kept; none keeps the scores alone
+    keep: tuple[str, ...] = KEPT  # names of arrays, see `capture`; none keeps the scores alone
+    compress: bool = False  # on disk, without loss
 
     def label_words(self) -> dict[str, Mapping[str, str]]:
         """The words of each language itself, which a lens looks for."""
@@ -55,29 +75,100 @@ def write_cache(
 ) -> bool:
     """Capture `request` with `model` into `path`, or find it there already. Returns whether work was done.
 
-    Of states and tokens, memory holds one window of one language's prompts at a time; texts are held (1 kB a prompt).
+    The states go to shards of up to 256 examples in a folder beside `path`; the file `path` itself is written last.
+    What an interrupted run left is used again, and gives the same bytes as one run. Under `torchrun` every rank takes
+    some of the shards. Of states and tokens, memory holds one shard at a time; texts are held (1 kB a prompt).
 
     Raises:
         CacheError: `path` is another cache (the differing field is named), or cannot be written.
+        BusyError: another process writes it.
         DataError, UsageError: see `capture`.
     """
-    path = Path(path)
+    path, ranks = Path(path), current()
     prompts = request.prompts()
     everything = [prompt for group in prompts.values() for prompt in group]
+    asked = Asked.of(everything)
     identity = cache_identity(model.folder, model.adapter, model.dtype, request)
     if reusable(path, identity):
         return False
-    shape = Shape(len(everything), model.n_layers + 1, model.d_model, request.task.labels, request.positions)
-    attributes = identity | _provenance(model, request)
-    with writing(path, shape, request.dtype, _columns(everything), attributes) as writer:
+    arrays = [Array(name, *model.shape_of(name)) for name in request.keep]
+    shards = plan_shards({code: len(group) for code, group in prompts.items()}, row_bytes(arrays, request.dtype))
+    folder = shards_folder(path)
+    with ranks.leading(alone_in(folder)):
+        ranks.wait()
+        missing = [shard for shard in shards if not present(folder / shard.file_name, shard, identity)]
+        _check_space(folder, sum(shard.end - shard.begin for shard in missing) * row_bytes(arrays, request.dtype))
+        ranks.wait()  # all ranks have seen the same shards missing before the first of them is written
+        mine: list[Shard] = ranks.mine(missing)
+        total = sum(shard.end - shard.begin for shard in mine)
         done = 0
-        for code, group in prompts.items():
-            for captured in capture(model, group, request.answer_words(code)):
-                writer.append(_encoded(captured, request), _scores([captured]), captured.n_tokens)
-                done += len(captured.n_tokens)
-                on_progress(done, len(everything))
-        writer.content_free(*_content_free(model, request))
+        for shard in mine:
+            own, words = everything[shard.begin : shard.end], request.answer_words(shard.language)
+            capture_shard(model, own, words, shard, folder / shard.file_name, identity, request.compress)
+            done += shard.end - shard.begin
+            on_progress(done, total)
+        ranks.wait()
+        if ranks.first:
+            attributes = identity | _provenance(model, request)
+            stored = [read_stored(folder / shard.file_name, arrays) for shard in shards]
+            write_index(path, shards, stored, arrays, asked, _content_free(model, request), attributes)
+            if not arrays:
+                shutil.rmtree(folder)  # the index holds the scores
+        ranks.wait()
     return True
+
+
+def estimated_bytes(model: Model, request: Request) -> int:
+    """Bytes of the arrays, uncompressed; where every token is kept, the question's tokens are counted."""
+    texts = [p.example.text + p.slot for group in request.prompts().values() for p in group]
+    tokens = sum(map(len, model.tokenizer(texts, add_special_tokens=False)["input_ids"]))
+    total = 0
+    for name in request.keep:
+        n_layers, width = model.shape_of(name)
+        total += n_layers * width * (tokens if is_ragged(name) else len(texts)) * item_bytes(request.dtype)
+    return total
+
+
+def capture_shard(
+    model: Model,
+    prompts: Sequence[Prompt],
+    words: Sequence[str],
+    shard: Shard,
+    path: Path,
+    identity: Mapping[str, Any],
+    compress: bool,
+) -> None:
+    """Capture the prompts of one shard, and write it to `path`."""
+    captured = capture(model, prompts, words, keep=identity["arrays"])
+    arrays = {name: _stored(values, identity) for name, values in captured.arrays.items()}
+    write_shard(path, shard, arrays, _scores([captured]), captured.n_tokens, captured.n_kept, identity, compress)
+
+
+def _stored(states: torch.Tensor, identity: Mapping[str, Any]) -> np.ndarray:
+    if identity["dtype"] == "float32":
+        return states.float().numpy()
+    return states.bfloat16().view(torch.uint16).numpy()
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold the lock of the shards' folder, and clear away what an interrupted run left."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(alone(folder / LOCK))
+            sweep(folder)
+        except OSError as error:
+            raise CacheError(f"{folder} cannot be written: {error.strerror}. Choose another --out.") from error
+        yield
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise CacheError(
+            f"{folder} needs {needed / 1e6:,.1f} MB of disk, {free / 1e6:,.1f} MB are free. "
+            "Free space, choose another --out, or lower --limit."
+        )
 
 
 def _content_free(model: Model, request: Request) -> tuple[list[str], Scores]:
@@ -85,7 +176,7 @@ def _content_free(model: Model, request: Request) -> tuple[list[str], Scores]:
     captured: list[Captured] = []
     for code in request.languages:
         prompts = content_free_prompts(request.task, code, request.asking)
-        captured += capture(model, prompts, request.answer_words(code))
+        captured.append(capture(model, prompts, request.answer_words(code), keep=()))
         languages += [code] * len(prompts)
     return languages, _scores(captured)
 
@@ -108,34 +199,22 @@ def cache_identity(folder: Path, adapter: Path | None, dtype: torch.dtype, reque
         "labels": list(request.task.labels),
         "dtype": request.dtype,
         "compute_dtype": str(dtype).removeprefix("torch."),
-        "positions": list(request.positions),
+        "arrays": list(request.keep),
     }
 
 
 def _prompts_fingerprint(request: Request) -> str:
-    """sha256 over ids, languages, labels, full texts and answer words, in order."""
+    return prompts_sha256((request.answer_words(code), group) for code, group in request.prompts().items())
+
+
+def prompts_sha256(groups: Iterable[tuple[Sequence[str], Sequence[Prompt]]]) -> str:
+    """Over the answer words of each language, and id, language, label and full text of its prompts, in order."""
     return sha256_of(
         [
-            (request.answer_words(code), [(p.example.id, p.example.language, p.example.label, p.full) for p in group])
-            for code, group in request.prompts().items()
+            (words, [(p.example.id, p.example.language, p.example.label, p.full) for p in group])
+            for words, group in groups
         ]
     )
-
-
-def _columns(prompts: Sequence[Prompt]) -> dict[str, list[str]]:
-    columns: dict[str, list[str]] = {name: [] for name in EXAMPLE_COLUMNS}
-    for prompt in prompts:
-        row = {**prompt.example.__dict__, "prompt": prompt.full}
-        for name in EXAMPLE_COLUMNS:
-            columns[name].append(row[name])
-    return columns
-
-
-def _encoded(captured: Captured, request: Request) -> dict[str, np.ndarray]:
-    states = {position: getattr(captured, position) for position in request.positions}
-    if request.dtype == "float32":
-        return {position: tensor.float().numpy() for position, tensor in states.items()}
-    return {position: tensor.bfloat16().view(torch.uint16).numpy() for position, tensor in states.items()}
 
 
 def _provenance(model: Model, request: Request) -> dict[str, Any]:
@@ -149,6 +228,10 @@ def _provenance(model: Model, request: Request) -> dict[str, Any]:
         "label_words": json.dumps({code: dict(words) for code, words in request.label_words().items()}),
         "answer_words": json.dumps({code: request.answer_words(code) for code in request.languages}),
         "asking": json.dumps(asdict(request.asking)),
+        "layers": model.n_layers + 1,
+        "d_model": model.d_model,
+        "d_mlp": model.d_mlp,
+        "compression": request.compress,
         "seed": request.seed,
         "command": " ".join(sys.argv),
         **{f"{name}_version": version(name) for name in ("babelscope", "torch", "transformers")},

@@ -7,19 +7,21 @@ padding, so a row's states do not depend on its batch mates.
 """
 
 import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from ..errors import CacheError
+from ..memory import out_of_memory
 from ..models import Model
 from ..tasks import Prompt
+from .gather import Pool, at, gathering, mean
+from .layout import is_ragged
 from .tokens import EncodedPrompt, encode_labels, encode_prompts, label_beginnings, shared_prefix
 
 if TYPE_CHECKING:
@@ -27,23 +29,33 @@ if TYPE_CHECKING:
 
 TOKEN_BUDGET = 2048  # tokens of own text in one batch, padding counted; more is slower where caches are small
 PREFIX_COPIES = 8  # times the budget: keys and values in one batch, each row counted with its copy of the prefix
-WINDOW = 256  # prompts that are sorted by length together, and written together
 
 
 @dataclass(frozen=True)
 class Captured:
     """States and scores of consecutive prompts of one language.
 
-    last, mean: residual stream before the final norm, layer 0 = what enters the first block.
+    arrays: by name, `STREAM/POSITION`, on the CPU. Streams are `states` (residual stream before the final norm, layer
+        0 = what enters the first block), `attention` and `mlp` (what these add to it in each block), and `neurons` (the
+        MLP's activations). Positions are `last` (the answer position), `mean` (over the question's tokens) and `all`
+        (every token from the question's first to the answer position; rows are then tokens, `n_kept` of each prompt).
     logprob: natural log-probability of each label word's whole token sequence after the prompt.
     prefix_logprob: that of the next token being any beginning of the word, as arXiv 2405.13816 decodes.
     """
 
-    last: Float[torch.Tensor, "row layer d_model"]
-    mean: Float[torch.Tensor, "row layer d_model"]
+    arrays: Mapping[str, Shaped[torch.Tensor, "row layer width"]]
     logprob: Float[torch.Tensor, "row label"]
     prefix_logprob: Float[torch.Tensor, "row label"]
     n_tokens: Int[np.ndarray, "row"]
+    n_kept: Int[np.ndarray, "row"]
+
+    @property
+    def last(self) -> Float[torch.Tensor, "row layer d_model"]:
+        return self.arrays["states/last"]
+
+    @property
+    def mean(self) -> Float[torch.Tensor, "row layer d_model"]:
+        return self.arrays["states/mean"]
 
 
 @dataclass(frozen=True)
@@ -78,63 +90,91 @@ class _Row:
         return len(window[self.example].ids) - self.first_own - 1
 
 
+@torch.inference_mode()
 def capture(
     model: Model,
     prompts: Sequence[Prompt],
     labels: Sequence[str],
     *,
+    keep: Sequence[str] = ("states/last", "states/mean"),
     share_prefix: bool = True,
     token_budget: int = TOKEN_BUDGET,
-) -> Iterator[Captured]:
-    """States and label scores of the prompts of one language, in their order, up to `WINDOW` at a time.
+) -> Captured:
+    """States and label scores of prompts of one language, in their order; all of them are held at once.
 
     Args:
         labels: label words as the model is to say them.
+        keep: names of the arrays to return, see `Captured`; without any, there are scores alone.
         share_prefix: run the tokens that all prompts share once (same result, less work).
-        token_budget: how many tokens a batch holds at most; speed and memory change with it, results do not.
+        token_budget: how many tokens a batch holds at most; speed and memory change with it, results do not. A batch
+            that finds no memory is split.
 
     Raises:
         DataError, UsageError: see `encode_prompts` and `encode_labels`.
-        CacheError: a state is NaN or infinite.
+        CacheError: a state is NaN or infinite, or a single prompt finds no memory.
     """
     first = encode_prompts(model.tokenizer, prompts[:1], None)[0]
     words = _Words(encode_labels(model.tokenizer, prompts[0], first, labels), label_beginnings(model.tokenizer, labels))
     # All but the last token of a label ride behind the prompt.
     room = None if model.context_length is None else model.context_length - max(map(len, words.sequences)) + 1
-    for begin in range(0, len(prompts), WINDOW):
-        window = encode_prompts(model.tokenizer, prompts[begin : begin + WINDOW], room)
-        n_shared = shared_prefix(window) if share_prefix else 0
-        captured = _capture_window(model, window, words, n_shared, token_budget)
-        _check_finite(captured, prompts[begin : begin + WINDOW])
-        yield captured
+    encoded = encode_prompts(model.tokenizer, prompts, room)
+    n_shared = shared_prefix(encoded) if share_prefix else 0
+    prefix = _prefix_cache(model, encoded[0].ids[:n_shared]) if n_shared else None
+    n_kept = np.array([len(prompt.ids) - prompt.start for prompt in encoded])
+    ends = n_kept.cumsum()
+    arrays = {
+        name: torch.empty(int(ends[-1]) if is_ragged(name) else len(encoded), *model.shape_of(name), dtype=model.dtype)
+        for name in keep
+    }
+    full, prefix_sum = (torch.zeros(len(encoded), len(words.sequences)) for _ in range(2))
+    later = words.long[1:] if _within_sliding_window(model, encoded, words) else ()
 
-
-@torch.inference_mode()
-def _capture_window(
-    model: Model,
-    window: Sequence[EncodedPrompt],
-    words: _Words,
-    n_shared: int,
-    token_budget: int,
-) -> Captured:
-    prefix = _prefix_cache(model, window[0].ids[:n_shared]) if n_shared else None
-    shape = (len(window), model.n_layers + 1, model.d_model)
-    last, mean = (torch.empty(shape, dtype=model.dtype) for _ in range(2))
-    full, prefix_sum = (torch.zeros(len(window), len(words.sequences)) for _ in range(2))
-    later = words.long[1:] if _within_sliding_window(model, window, words) else ()
-    for batch in _batches(_rows(window, words, n_shared, later), n_shared, token_budget):
+    def run(batch: list[_Row]) -> None:
         past = _for_batch(prefix, len(batch)) if prefix is not None else _empty_cache(model) if later else None
-        hooked, final = _forward(model, batch, window, past)
         plain = [i for i, row in enumerate(batch) if row.label == words.carried]
-        examples = [batch[i].example for i in plain]
-        last[examples] = hooked["last"][plain].cpu()
-        mean[examples] = hooked["mean"][plain].cpu()
-        _add_scores(model, batch, window, final, words, full, prefix_sum)
+        hooked, final = _forward(model, batch, encoded, past, keep, plain)
+        scored, begun = _scores(model, batch, encoded, final, words)
         for label in later:
-            _add_later_label(model, batch, window, past, words.sequences[label], full[:, label])
-    return Captured(
-        last, mean, full, prefix_sum.clamp_min(1e-30).log(), np.array([len(prompt.ids) for prompt in window])
+            scored[:, label] += _later_label(model, batch, encoded, past, words.sequences[label])
+        examples = [batch[i].example for i in plain]
+        tokens: Any = np.concatenate([np.arange(ends[e] - n_kept[e], ends[e]) for e in examples]) if examples else []
+        for name, values in hooked.items():
+            arrays[name][tokens if is_ragged(name) else examples] = values
+        # Rows of one prompt each score a label of their own. Nothing can fail from here on: a batch that is split
+        # and run again adds its scores once.
+        full.index_add_(0, torch.tensor([row.example for row in batch]), scored)
+        prefix_sum.index_add_(0, torch.tensor([row.example for row in batch]), begun)
+
+    for batch in _batches(_rows(encoded, words, n_shared, later), n_shared, token_budget):
+        _split_for_memory(run, batch, prompts)
+    captured = Captured(
+        arrays,
+        full,
+        prefix_sum.clamp_min(1e-30).log(),
+        np.array([len(prompt.ids) for prompt in encoded]),
+        n_kept,
     )
+    _check_finite(captured, prompts)
+    return captured
+
+
+def _split_for_memory(run: Callable[[list[_Row]], None], batch: list[_Row], prompts: Sequence[Prompt]) -> None:
+    """Run a batch, in halves if there is no memory for it."""
+    try:
+        run(batch)
+        return
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        if len(batch) == 1:
+            example = prompts[batch[0].example].example
+            raise CacheError(
+                f"There is no memory for a single prompt: example {example.id!r} in {example.language!r}, "
+                f"{len(batch[0].own)} tokens of its own. Use fewer shots, a smaller model, or --dtype bfloat16."
+            ) from error
+    half = len(batch) // 2
+    for part in (batch[:half], batch[half:]):
+        _split_for_memory(run, part, prompts)
 
 
 def _rows(window: Sequence[EncodedPrompt], words: _Words, n_shared: int, later: Sequence[int]) -> list[_Row]:
@@ -163,61 +203,57 @@ def _batches(rows: list[_Row], n_shared: int, token_budget: int) -> Iterator[lis
 
 
 def _forward(
-    model: Model, batch: list[_Row], window: Sequence[EncodedPrompt], past: "Cache | None"
-) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Run the body; `past` grows. Returns hooked states {position: [row, layer, d_model]}, and all final states."""
-    width = max(len(row.own) for row in batch)
-    ids = torch.zeros(len(batch), width, dtype=torch.long)
-    weights = torch.zeros(len(batch), width)
-    for i, row in enumerate(batch):
-        prompt = window[row.example]
-        ids[i, : len(row.own)] = torch.tensor(row.own)
-        weights[i, prompt.start - row.first_own : prompt.end - row.first_own] = 1 / (prompt.end - prompt.start)
-    answer = torch.tensor([row.answer(window) for row in batch])
-    with _gathering(model, answer.to(model.device), weights.to(model.device)) as hooked:
-        final = model.body(
-            input_ids=ids.to(model.device), past_key_values=past, use_cache=past is not None
-        ).last_hidden_state
-    return {position: torch.stack(layers, dim=1) for position, layers in hooked.items()}, final
-
-
-@contextmanager
-def _gathering(model: Model, answer: torch.Tensor, weights: torch.Tensor) -> Iterator[dict[str, list[torch.Tensor]]]:
-    """Hooks on the residual stream: into the first block, and out of every block."""
-    hooked: dict[str, list[torch.Tensor]] = {"last": [], "mean": []}
-    rows = torch.arange(len(answer), device=answer.device)
-
-    def gather(hidden: torch.Tensor) -> None:
-        hooked["last"].append(hidden[rows, answer])
-        mean = torch.bmm(weights.unsqueeze(1), hidden.float()).squeeze(1)  # float32: sums of bfloat16 lose digits
-        hooked["mean"].append(mean.to(hidden.dtype))
-
-    def entering(block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        gather(args[0] if args else kwargs["hidden_states"])
-
-    def leaving(block: Any, args: tuple[Any, ...], output: Any) -> None:
-        gather(output[0] if isinstance(output, tuple) else output)
-
-    blocks = model.blocks
-    handles = [blocks[0].register_forward_pre_hook(entering, with_kwargs=True)]
-    handles += [block.register_forward_hook(leaving) for block in blocks]
-    try:
-        yield hooked
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _add_scores(
     model: Model,
     batch: list[_Row],
     window: Sequence[EncodedPrompt],
-    final: torch.Tensor,
-    words: _Words,
-    full: torch.Tensor,
-    prefix: torch.Tensor,
-) -> None:
-    """Add what this batch can score to `full` and `prefix` [prompt, label]; see `Captured`.
+    past: "Cache | None",
+    keep: Sequence[str],
+    plain: list[int],
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Run the body; `past` grows. Returns the arrays [row, layer, width] of the `plain` rows, and all final states."""
+    width = max(len(row.own) for row in batch)
+    ids = torch.zeros(len(batch), width, dtype=torch.long)
+    for i, row in enumerate(batch):
+        ids[i, : len(row.own)] = torch.tensor(row.own)
+    pools = {name: _pool(name, batch, window, plain, width, model.device) for name in keep} if plain else {}
+    with gathering(model, pools, len(batch)) as hooked:
+        final = model.body(
+            input_ids=ids.to(model.device), past_key_values=past, use_cache=past is not None
+        ).last_hidden_state
+    # Layers may lie on several devices.
+    home = {name: [layer.to(layers[0].device) for layer in layers] for name, layers in hooked.items()}
+    return {name: torch.stack(layers, dim=1).cpu() for name, layers in home.items()}, final
+
+
+def _pool(
+    name: str,
+    batch: list[_Row],
+    window: Sequence[EncodedPrompt],
+    plain: list[int],
+    width: int,
+    device: torch.device,
+) -> Pool:
+    """What an array keeps of the `plain` rows of a batch."""
+    position = name.rsplit("/", 1)[-1]
+    answers = [batch[i].answer(window) for i in plain]
+    begins = [window[batch[i].example].start - batch[i].first_own for i in plain]
+    if position == "last":
+        return at(torch.tensor(plain, device=device), torch.tensor(answers, device=device))
+    if position == "all":
+        spans = [torch.arange(begin, answer + 1) for begin, answer in zip(begins, answers, strict=True)]
+        rows = torch.tensor(plain).repeat_interleave(torch.tensor([len(span) for span in spans]))
+        return at(rows.to(device), torch.cat(spans).to(device))
+    weights = torch.zeros(len(plain), width)
+    for n, (i, begin) in enumerate(zip(plain, begins, strict=True)):
+        prompt = window[batch[i].example]
+        weights[n, begin : begin + prompt.end - prompt.start] = 1 / (prompt.end - prompt.start)
+    return mean(torch.tensor(plain, device=device), weights.to(device))
+
+
+def _scores(
+    model: Model, batch: list[_Row], window: Sequence[EncodedPrompt], final: torch.Tensor, words: _Words
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What each row of a batch can score, as [row, label]: log-probabilities, and summed probabilities of beginnings.
 
     The state at the answer position scores every label's first token and beginnings; the states behind it score the
     rest of the label that the row carries. Only these positions are unembedded.
@@ -238,9 +274,11 @@ def _add_scores(
     tokens = torch.tensor([token for _, _, _, token in wanted + begun], device=final.device)
     # A contiguous 2-D gather: `lm_head` over a slice such as final[:, -1:] takes a far slower path in torch.
     scores = model.token_log_probabilities(final[index[:, 0], index[:, 1]], rows, tokens).cpu()
-    full.index_put_(_prompt_and_label(batch, wanted), scores[: len(wanted)], accumulate=True)
+    full, prefix = (torch.zeros(len(batch), len(words.sequences)) for _ in range(2))
+    full.index_put_(_row_and_label(wanted), scores[: len(wanted)], accumulate=True)
     # Every prompt's beginnings are at hand at once, so their probabilities can be summed in place.
-    prefix.index_put_(_prompt_and_label(batch, begun), scores[len(wanted) :].exp(), accumulate=True)
+    prefix.index_put_(_row_and_label(begun), scores[len(wanted) :].exp(), accumulate=True)
+    return full, prefix
 
 
 def _within_sliding_window(model: Model, window: Sequence[EncodedPrompt], words: _Words) -> bool:
@@ -251,15 +289,14 @@ def _within_sliding_window(model: Model, window: Sequence[EncodedPrompt], words:
     return reach is None or longest < reach
 
 
-def _add_later_label(
+def _later_label(
     model: Model,
     batch: list[_Row],
     window: Sequence[EncodedPrompt],
     past: "Cache | None",
     sequence: tuple[int, ...],
-    scores: torch.Tensor,
-) -> None:
-    """Add the log-probabilities of a label's tokens after the first one to `scores` [prompt].
+) -> torch.Tensor:
+    """The log-probability [row] of a label's tokens after the first one.
 
     They are appended to the keys and values of a batch that has run, with its padding and its riding label masked.
     """
@@ -278,18 +315,14 @@ def _add_later_label(
     ).last_hidden_state
     rows = torch.arange(len(batch) * rest, device=model.device)
     tokens = torch.tensor([*sequence[1:]] * len(batch), device=model.device)
-    found = model.token_log_probabilities(final.reshape(len(rows), -1), rows, tokens).view(len(batch), rest).sum(1)
-    scores[[row.example for row in batch]] += found.cpu()
+    return model.token_log_probabilities(final.reshape(len(rows), -1), rows, tokens).view(len(batch), rest).sum(1).cpu()
 
 
-def _prompt_and_label(
-    batch: Sequence[_Row], wanted: Sequence[tuple[int, int, int, int]]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    prompts = torch.tensor([batch[i].example for i, _, _, _ in wanted], dtype=torch.long)  # long even if there are none
-    return prompts, torch.tensor([label for _, _, label, _ in wanted], dtype=torch.long)
+def _row_and_label(wanted: Sequence[tuple[int, int, int, int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    rows = torch.tensor([row for row, _, _, _ in wanted], dtype=torch.long)  # long even if there are none
+    return rows, torch.tensor([label for _, _, label, _ in wanted], dtype=torch.long)
 
 
-@torch.inference_mode()
 def _prefix_cache(model: Model, ids: tuple[int, ...]) -> "Cache":
     cache = _empty_cache(model)
     model.body(input_ids=torch.tensor([ids], device=model.device), past_key_values=cache, use_cache=True)
@@ -314,12 +347,14 @@ def _for_batch(prefix: "Cache", size: int) -> "Cache":
 
 
 def _check_finite(captured: Captured, prompts: Sequence[Prompt]) -> None:
-    for position, states in (("last", captured.last), ("mean", captured.mean)):
-        bad = ~torch.isfinite(states).all(-1)
+    for name, values in captured.arrays.items():
+        bad = ~torch.isfinite(values).all(-1)
         if bad.any():
             row, layer = bad.nonzero()[0].tolist()
+            if is_ragged(name):
+                row = int(np.searchsorted(captured.n_kept.cumsum(), row, side="right"))
             example = prompts[row].example
             raise CacheError(
-                f"The state of example {example.id!r} in {example.language!r}, position {position!r}, layer {layer}, "
-                "is not finite. Try --dtype float32, or check the adapter."
+                f"The activation {name!r} of example {example.id!r} in {example.language!r}, layer {layer}, is not "
+                "finite. Try --dtype float32, or check the adapter."
             )

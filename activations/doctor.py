@@ -72,8 +72,7 @@ def merged(model: Model) -> Iterator[None]:
 
 
 def _run(model: Model, prompts: Sequence[Prompt], task: Task, **options: bool | int) -> Captured:
-    (captured,) = capture(model, prompts, task.labels, **options)  # type: ignore[arg-type]
-    return captured
+    return capture(model, prompts, task.labels, **options)  # type: ignore[arg-type]
 
 
 def _close(model: Model, name: str, found: float) -> Finding:

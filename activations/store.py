@@ -1,69 +1,49 @@
-"""The cache of one condition: HDF5 version 1, described in FORMAT.md. Written once, read many times.
+"""The cache of one condition, opened for reading. FORMAT.md describes the files.
 
-A file is written under a temporary name and renamed when complete, so a file under its final name is whole.
-bfloat16 has no HDF5 type in h5py: its bits are stored as uint16 and widened on reading.
+Whatever is read has its checksum compared first, so what comes out is what was captured, or an error. Files may come
+from strangers: nothing outside the cache's own folder is opened, and nothing is believed before it is checked.
 """
 
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import h5py
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int, Shaped
+import xxhash
+from jaxtyping import Float, UInt64
 
 from ..errors import CacheError
-
-FORMAT = "babelscope-activations"
-VERSION = 1
-POSITIONS = ("last", "mean")
-CHUNK_ROWS = 256
-EXAMPLE_COLUMNS = ("id", "language", "label", "split", "text", "prompt")
-
-# What decides the numbers in a cache: two caches with these equal hold the same states.
-IDENTITY = (
-    "model_sha256",
-    "adapter_sha256",
-    "tokenizer_sha256",
-    "prompts_sha256",
-    "task",
-    "shots",
-    "labels",
-    "dtype",
-    "compute_dtype",
-    "positions",
+from ..quiet import explaining
+from ..tasks import Example, Prompt
+from .layout import (
+    EXAMPLE_COLUMNS,
+    IDENTITY,
+    VERSION,
+    Array,
+    Scores,
+    Shard,
+    array_shapes,
+    check_same,
+    is_ragged,
+    item_bytes,
+    short,
 )
+from .sealed import Contents, seal_of
+from .shards import Stored, inflate
+from .structure import check_structure
 
+if TYPE_CHECKING:
+    import xarray
 
-@dataclass(frozen=True)
-class Shape:
-    """Extent of a cache: examples, layers counted with the embeddings, width, labels, positions that are kept."""
-
-    n: int
-    n_states: int
-    d_model: int
-    labels: tuple[str, ...]
-    positions: tuple[str, ...] = POSITIONS
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Natural log-probabilities of label words after prompts, under both rules.
-
-    full: of a word's whole token sequence. prefix: of the next token being any beginning of the word, which is how
-    arXiv 2405.13816 decodes.
-    """
-
-    full: Float[np.ndarray, "row label"]
-    prefix: Float[np.ndarray, "row label"]
+HDF5 = b"\x89HDF"
+THREADED = 2**24  # bytes; less is read before threads are there
+SMALLEST = 1 / 1100  # zlib compresses no further
 
 
 class Cache:
@@ -73,10 +53,11 @@ class Cache:
         """Open `path`.
 
         Raises:
-            CacheError: no such file, not a babelscope cache, another version, or not complete.
+            CacheError: no such file, not a babelscope cache, another version, damaged, or not as FORMAT.md says.
         """
         self.path = Path(path)
-        self._file = _open_checked(self.path)
+        self._contents = _open_checked(self.path)
+        self._row_starts: dict[str, np.ndarray] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -87,217 +68,222 @@ class Cache:
         self.close()
 
     def close(self) -> None:
-        self._file.close()
+        """Let go of the index; arrays that were read from it stay valid."""
+        self._contents = None  # type: ignore[assignment]
 
-    @property
+    def __len__(self) -> int:
+        """Examples."""
+        return len(self._contents["examples/n_tokens"])
+
+    @cached_property
     def attributes(self) -> dict[str, Any]:
         """Everything that is known about how the cache was made."""
-        return {key: _plain(value) for key, value in self._file.attrs.items()}
+        return dict(self._contents.attributes)
 
     @property
     def n_layers(self) -> int:
         """Blocks of the model; states have one layer more, 0 being the embeddings."""
-        return int(self._file.attrs["layers"]) - 1
+        return int(self.attributes["layers"]) - 1
 
     @property
     def d_model(self) -> int:
-        return int(self._file.attrs["d_model"])
+        return int(self.attributes["d_model"])
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Names of the arrays of states that were kept, such as `states/last`."""
+        return tuple(self.attributes["arrays"])
+
+    def shape_of(self, array: str) -> Array:
+        """Layers and width of an array."""
+        (found,) = array_shapes([array], self.n_layers, self.d_model, int(self.attributes["d_mlp"]))
+        return found
 
     @property
     def positions(self) -> tuple[str, ...]:
-        """Positions whose states were kept."""
-        return tuple(position for position in POSITIONS if f"states/{position}" in self._file)
+        """Positions whose residual stream was kept."""
+        return tuple(name.removeprefix("states/") for name in self.arrays if name.startswith("states/"))
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return tuple(self._file["labels/name"].asstr()[:])
+        return tuple(self._contents.texts("labels/name"))
 
     @property
     def label_words(self) -> dict[str, dict[str, str]]:
         """Language -> label -> the word for it in that language (whatever words were answered in)."""
-        words: dict[str, dict[str, str]] = json.loads(self._file.attrs["label_words"])
+        words: dict[str, dict[str, str]] = json.loads(self.attributes["label_words"])
         return words
 
+    @property
+    def answer_words(self) -> dict[str, list[str]]:
+        """Language -> the words that were scored, in the order of the labels."""
+        words: dict[str, list[str]] = json.loads(self.attributes["answer_words"])
+        return words
+
+    @property
+    def folder(self) -> Path:
+        """Where the shards lie."""
+        return self.path.with_name(str(self.attributes["shards"]))
+
+    @cached_property
+    def shards(self) -> list[Shard]:
+        languages = self._contents.texts("examples/language")
+        rows = self._contents["shards/rows"].tolist()
+        return [Shard(number, languages[begin], begin, end) for number, (begin, end) in enumerate(rows)]
+
+    @cached_property
+    def seals(self) -> list[str]:
+        """The checksum that each shard's file had when the cache was completed."""
+        return self._contents.texts("shards/seal")
+
     def examples(self) -> pd.DataFrame:
-        """One row per example, language-major: id, language, label, split, text, prompt, n_tokens."""
-        group = self._file["examples"]
-        columns: dict[str, Any] = {name: group[name].asstr()[:] for name in EXAMPLE_COLUMNS}
-        return pd.DataFrame(columns | {"n_tokens": group["n_tokens"][:]})
+        """One row per example, language-major: id, language, label, split, text, n_tokens, n_kept."""
+        columns: dict[str, Any] = {name: self._contents.texts(f"examples/{name}") for name in EXAMPLE_COLUMNS}
+        return pd.DataFrame(columns | {name: self._contents[f"examples/{name}"] for name in ("n_tokens", "n_kept")})
+
+    def prompts(self) -> list[Prompt]:
+        """What the model read, one for each example."""
+        names = ("language", "prefix", "slot")
+        rows = zip(*(self._contents.texts(f"prompts/{name}") for name in names), strict=True)
+        around = {code: (prefix, slot) for code, prefix, slot in rows}
+        if missing := set(self._contents.texts("examples/language")) - around.keys():
+            raise CacheError(f"{self.path} does not tell what its prompts in {min(missing)!r} begin with.")
+        columns = (self._contents.texts(f"examples/{name}") for name in ("id", "language", "split", "text", "label"))
+        return [Prompt(Example(*values), *around[values[1]]) for values in zip(*columns, strict=True)]
 
     def scores(self) -> Scores:
         """What each answer word scores after each prompt."""
-        self._require_scores()
         return self._scores("labels")
-
-    def _require_scores(self) -> None:
-        for name in ("labels/prefix_logprob", "content_free/prefix_logprob"):
-            if name not in self._file:
-                raise CacheError(
-                    f"{self.path} has no {name}: an earlier babelscope made it. Move it away, cache again."
-                )
 
     def content_free(self) -> tuple[list[str], Scores]:
         """What each answer word scores when the question says nothing, and the language of each such row."""
-        self._require_scores()
-        return list(self._file["content_free/language"].asstr()[:]), self._scores("content_free")
+        return self._contents.texts("content_free/language"), self._scores("content_free")
 
     def _scores(self, group: str) -> Scores:
-        return Scores(self._file[f"{group}/logprob"][:], self._file[f"{group}/prefix_logprob"][:])
+        return Scores(self._contents[f"{group}/logprob"], self._contents[f"{group}/prefix_logprob"])
 
-    def states(self, position: str, layer: int, rows: slice = slice(None)) -> Float[np.ndarray, "row d_model"]:
-        """Residual stream of one layer in float32; reads the bytes of that layer only.
+    def states(
+        self, position: str, layer: int, rows: slice = slice(None), stream: str = "states"
+    ) -> Float[np.ndarray, "row width"]:
+        """One layer of one stream in float32; reads the bytes of that layer only, and checks them.
 
         Args:
-            position: `last` or `mean`.
-            layer: 0 (embeddings) to n_layers (after the last block, before the final norm).
+            position: `last`, `mean` or `all`; for `all`, rows are tokens, those of one example after those of another,
+                `n_kept` each (see `examples`).
+            layer: of the residual stream, 0 (embeddings) to n_layers (after the last block, before the final norm); of
+                other streams 1 to n_layers, the block.
+            stream: `states` (residual stream), `attention`, `mlp` or `neurons`.
+
+        Raises:
+            CacheError: no such array or layer; a shard is missing or damaged: its rows are named.
         """
-        if position not in self.positions:
-            raise CacheError(
-                f"{self.path} has no position {position!r}. It has: {', '.join(self.positions) or 'none'}."
-            )
-        if not 0 <= layer <= self.n_layers:
-            raise CacheError(f"{self.path} has layers 0 to {self.n_layers}; layer {layer} was asked for.")
-        return widen(self._file[f"states/{position}"][rows, layer])
+        name = f"{stream}/{position}"
+        if name not in self.arrays:
+            raise CacheError(f"{self.path} has no {name!r}. It has: {', '.join(self.arrays) or 'scores alone'}.")
+        first = 0 if stream == "states" else 1
+        if not first <= layer <= self.n_layers:
+            raise CacheError(f"{self.path} has layers {first} to {self.n_layers}; layer {layer} was asked for.")
+        starts = self._starts(name)
+        begin, end, step = rows.indices(int(starts[-1]))
+        if step < 1:
+            raise CacheError(f"Rows are read in order; a step of {step} was asked for.")
+        wanted = np.empty((max(end - begin, 0), self.shape_of(name).width), np.float32)
+        overlapping = [s for s in self.shards if starts[s.number] < end and starts[s.number + 1] > begin]
+        table = self._contents[f"chunks/{name}"][:, layer - first]
 
+        def fill(shard: Shard) -> None:
+            start, stop = int(starts[shard.number]), int(starts[shard.number + 1])
+            low, high = max(begin, start), min(end, stop)
+            stored = self.read_layer(shard, name, table[shard.number])
+            _widen_into(wanted[low - begin : high - begin], stored[low - start : high - start])
 
-def widen(stored: Shaped[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """float32 from what is on disk: bfloat16 bits as uint16, or float32 itself."""
-    if stored.dtype == np.uint16:
-        return (stored.astype(np.uint32) << 16).view(np.float32)
-    return stored.astype(np.float32, copy=False)
+        if wanted.nbytes > THREADED:
+            with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+                list(pool.map(fill, overlapping))
+        else:
+            for shard in overlapping:
+                fill(shard)
+        return wanted[::step]
 
+    def to_pandas(self, position: str, layer: int, stream: str = "states") -> pd.DataFrame:
+        """One layer as a table: a row per example, indexed by language and id, a column per dimension."""
+        if position == "all":
+            raise CacheError("Rows of position 'all' are tokens; a table has a row per example. Use states().")
+        index = pd.MultiIndex.from_frame(self.examples()[["language", "id"]])
+        return pd.DataFrame(self.states(position, layer, stream=stream), index)
 
-class CacheWriter:
-    """Rows go in, in order, block by block; see `writing`."""
+    def to_xarray(self, layers: Sequence[int] | None = None) -> "xarray.Dataset":
+        """States and scores in memory, with their labels; see `export.to_xarray`."""
+        from .export import to_xarray
 
-    def __init__(self, file: h5py.File, shape: Shape) -> None:
-        self._file = file
-        self._shape = shape
-        self._next = 0
+        return to_xarray(self, layers)
 
-    def append(
-        self,
-        states: Mapping[str, Shaped[np.ndarray, "row layer d_model"]],
-        scores: Scores,
-        n_tokens: Int[np.ndarray, "row"],
-    ) -> None:
-        rows = slice(self._next, self._next + len(n_tokens))
-        for position in self._shape.positions:
-            self._file[f"states/{position}"][rows] = states[position]
-        self._file["labels/logprob"][rows] = scores.full
-        self._file["labels/prefix_logprob"][rows] = scores.prefix
-        self._file["examples/n_tokens"][rows] = n_tokens
-        self._next = rows.stop
+    def _starts(self, array: str) -> np.ndarray:
+        """Where each shard's rows of an array begin, and where the last one's end."""
+        if array not in self._row_starts:
+            rows = self._contents["shards/rows"]
+            if is_ragged(array):
+                rows = np.concatenate([[0], self._contents["examples/n_kept"].cumsum()])[rows]
+            self._row_starts[array] = np.concatenate([rows[:, 0], rows[-1:, 1]])
+        return self._row_starts[array]
 
-    def content_free(self, languages: Sequence[str], scores: Scores) -> None:
-        """What answers are preferred when the question says nothing; `languages` names the rows."""
-        group = self._file["content_free"]
-        for name, values in (("logprob", scores.full), ("prefix_logprob", scores.prefix)):
-            group.create_dataset(name, data=values.astype(np.float32))
-        group.create_dataset("language", data=list(languages), dtype=h5py.string_dtype())
+    def places(self, array: str, shard: Shard) -> UInt64[np.ndarray, "layer 3"]:
+        """Where the layers of an array are in a shard: byte offset, bytes, checksum."""
+        places: UInt64[np.ndarray, "layer 3"] = self._contents[f"chunks/{array}"][shard.number]
+        return places
 
-    def check_full(self) -> None:
-        if self._next != self._shape.n:
-            raise CacheError(f"{self._next} of {self._shape.n} examples were captured; the cache is not complete.")
-
-
-@contextmanager
-def writing(
-    path: Path, shape: Shape, dtype: str, examples: Mapping[str, Sequence[str]], attributes: Mapping[str, Any]
-) -> Iterator[CacheWriter]:
-    """Create a cache; it takes the name `path` only when the block ends without an error.
-
-    Args:
-        dtype: `bfloat16` (stored as its bits in uint16) or `float32`.
-        examples: the columns EXAMPLE_COLUMNS, `shape.n` texts each.
-        attributes: how the cache is made; holds at least IDENTITY.
-
-    Raises:
-        CacheError: the disk is full or the folder cannot be written; nothing is left behind.
-    """
-    temporary = _temporary(path, _states_bytes(shape, dtype))
-    try:
-        with h5py.File(temporary, "w", libver=("v110", "v110"), rdcc_nbytes=64 * 2**20) as file:
-            _declare(file, shape, dtype, examples, attributes)
-            _reserve(file, temporary)
-            writer = CacheWriter(file, shape)
-            yield writer
-            writer.check_full()
-            file.attrs["complete"] = True
-        temporary.replace(path)
-    except OSError as error:
-        raise CacheError(f"{path} cannot be written: {error}. Free space or choose another --out.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _declare(
-    file: h5py.File, shape: Shape, dtype: str, examples: Mapping[str, Sequence[str]], attributes: Mapping[str, Any]
-) -> None:
-    file.attrs.update(
-        dict(attributes)
-        | {
-            "format": FORMAT,
-            "version": VERSION,
-            "complete": False,
-            "layers": shape.n_states,
-            "d_model": shape.d_model,
-            "dtype": dtype,
-        }
-    )
-    text = h5py.string_dtype()
-    for column in EXAMPLE_COLUMNS:
-        file.create_dataset(f"examples/{column}", data=list(examples[column]), dtype=text)
-    file.create_dataset("examples/n_tokens", shape=(shape.n,), dtype=np.int32)
-    file.create_dataset("labels/name", data=list(shape.labels), dtype=text)
-    for name in ("logprob", "prefix_logprob"):
-        file.create_dataset(f"labels/{name}", shape=(shape.n, len(shape.labels)), dtype=np.float32)
-    file.create_group("content_free")
-    for position in shape.positions:
-        dataset = file.create_dataset(
-            f"states/{position}",
-            shape=(shape.n, shape.n_states, shape.d_model),
-            dtype=np.uint16 if dtype == "bfloat16" else np.float32,
-            chunks=(min(shape.n, CHUNK_ROWS), 1, shape.d_model),
-            dcpl=_allocated_at_once(),
+    def stored(self, shard: Shard) -> Stored:
+        """What the index knows of a shard."""
+        rows, scores = slice(shard.begin, shard.end), self.scores()
+        return Stored(
+            self.seals[shard.number],
+            Scores(scores.full[rows], scores.prefix[rows]),
+            self._contents["examples/n_tokens"][rows],
+            self._contents["examples/n_kept"][rows],
+            {name: self.places(name, shard) for name in self.arrays},
         )
-        dataset.attrs["encoding"] = "bfloat16 bits as uint16" if dtype == "bfloat16" else "float32"
+
+    def read_layer(self, shard: Shard, array: str, place: UInt64[np.ndarray, "3"]) -> np.ndarray:
+        """One layer of one shard as it is stored, [row, width] of uint16 or float32, its checksum compared."""
+        offset, n_bytes, digest = (int(value) for value in place)
+        item = item_bytes(self.attributes["dtype"])
+        starts, width = self._starts(array), self.shape_of(array).width
+        raw_bytes = int(starts[shard.number + 1] - starts[shard.number]) * width * item
+        if n_bytes != raw_bytes and not raw_bytes * SMALLEST <= n_bytes <= raw_bytes * 1.01 + 64:
+            raise self._damage(shard, array, f"it says that {raw_bytes} bytes are stored in {n_bytes}")
+        try:
+            with (self.folder / shard.file_name).open("rb", buffering=0) as file:
+                data = os.pread(file.fileno(), n_bytes, offset)
+        except (OSError, OverflowError) as error:
+            reason = "it is missing" if isinstance(error, FileNotFoundError) else str(error)
+            raise self._damage(shard, array, reason) from error
+        if xxhash.xxh3_64_intdigest(data) != digest:
+            raise self._damage(shard, array, "its bytes are not those that were written")
+        if self.attributes["compression"]:
+            try:
+                data = inflate(data, raw_bytes, item)
+            except ValueError as error:
+                raise self._damage(shard, array, str(error)) from error
+        return np.frombuffer(data, np.uint16 if item == 2 else np.float32).reshape(-1, width)
+
+    def _damage(self, shard: Shard, array: str, what: str) -> CacheError:
+        return CacheError(
+            f"{self.folder / shard.file_name}: {array} of rows {shard.begin} to {shard.end - 1} ({shard.language!r}) "
+            f"cannot be read: {what}. See `babelscope cache verify {self.path}` and `cache repair`."
+        )
 
 
-def _temporary(path: Path, needed: int) -> Path:
-    """A file of its own beside `path`, if there is room for it."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(path.parent).free
-        if needed > free:
-            raise CacheError(
-                f"{path} needs {needed / 1e6:,.1f} MB of disk, {free / 1e6:,.1f} MB are free. "
-                "Free space, choose another --out, or lower --limit."
-            )
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-    except OSError as error:
-        raise CacheError(f"{path} cannot be written: {error.strerror}. Choose another --out.") from error
-    os.close(handle)
-    return Path(name)
+def _widen_into(out: Float[np.ndarray, "row d_model"], stored: np.ndarray) -> None:
+    if stored.dtype == np.uint16:
+        np.left_shift(stored, 16, out=out.view(np.uint32), dtype=np.uint32, casting="unsafe")
+    else:
+        out[...] = stored
 
 
-def _states_bytes(shape: Shape, dtype: str) -> int:
-    return len(shape.positions) * shape.n * shape.n_states * shape.d_model * (2 if dtype == "bfloat16" else 4)
-
-
-def _allocated_at_once() -> h5py.h5p.PropDCID:
-    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    return properties
-
-
-def _reserve(file: h5py.File, path: Path) -> None:
-    """Take the whole file's space now: HDF5 cannot close a file whose last writes found the disk full."""
-    file.flush()
-    if hasattr(os, "posix_fallocate"):  # not on macOS
-        with path.open("r+b") as raw:
-            os.posix_fallocate(raw.fileno(), 0, path.stat().st_size)
+def cache_bytes(path: Path) -> int:
+    """Bytes on disk of a cache with its shards."""
+    with Cache(path) as cache:
+        return path.stat().st_size + sum(shard.stat().st_size for shard in cache.folder.glob("*.h5"))
 
 
 def reusable(path: Path, identity: Mapping[str, Any]) -> bool:
@@ -311,13 +297,7 @@ def reusable(path: Path, identity: Mapping[str, Any]) -> bool:
     if not path.exists():
         return False
     with Cache(path) as cache:
-        found = cache.attributes
-    for field in IDENTITY:
-        if found.get(field) != _plain(identity[field]):
-            raise CacheError(
-                f"{path} was made with another {field}: it has {_short(found.get(field))}, this run needs "
-                f"{_short(identity[field])}. Move it away, or choose another --out."
-            )
+        check_same(cache.attributes, identity, path)
     return True
 
 
@@ -330,37 +310,32 @@ def together(caches: Iterable[Cache]) -> None:
             if mine != theirs:
                 raise CacheError(
                     f"{first.path} and {other.path} cannot be compared: {field} differs "
-                    f"({_short(mine)} and {_short(theirs)}). Cache both with the same model, task and options."
+                    f"({short(mine)} and {short(theirs)}). Cache both with the same model, task and options."
                 )
 
 
-def _open_checked(path: Path) -> h5py.File:
+def _open_checked(path: Path) -> Contents:
     if not path.is_file():
         raise CacheError(f"{path} does not exist. Make it with `babelscope cache`.")
+    if not seal_of(path) and _begins(path) == HDF5:
+        raise CacheError(
+            f"{path} is HDF5, but not a babelscope cache of version {VERSION}. If it is one of version 1: "
+            f"`babelscope cache upgrade {path} --out NEW.h5`."
+        )
     try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise CacheError(f"{path} is not a readable HDF5 file (truncated, or something else): {error}.") from error
-    try:
-        found = (_plain(file.attrs.get("format")), _plain(file.attrs.get("version")))
-        if found != (FORMAT, VERSION):
-            raise CacheError(f"{path} is not a babelscope cache of version {VERSION}: it says {found}.")
-        if not file.attrs.get("complete"):
-            raise CacheError(f"{path} is half written. Delete it and run `babelscope cache` again.")
-    except CacheError:
-        file.close()
-        raise
-    return file
+        contents = Contents.of(path)
+    except CacheError as error:
+        raise CacheError(
+            f"{error} Move it away and run the same `babelscope cache` again: shards that are whole are used again."
+        ) from error
+    with explaining(f"{path} is not as FORMAT.md says", CacheError):
+        try:
+            check_structure(contents)
+        except CacheError as error:
+            raise ValueError(error) from error
+    return contents
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, (np.ndarray, list, tuple)):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _short(value: Any) -> str:
-    text = str(_plain(value))
-    return text if len(text) <= 24 else text[:12] + "..."
+def _begins(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(HDF5))

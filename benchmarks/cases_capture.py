@@ -49,8 +49,8 @@ Way = Callable[[Sequence[Prompt]], States]
 
 def babelscope(model: Model) -> Way:
     def way(prompts: Sequence[Prompt]) -> States:
-        parts = list(capture(model, prompts, load_task("sentiment").labels))
-        return States(*(torch.cat([getattr(part, name) for part in parts]) for name in ("last", "mean", "logprob")))
+        captured = capture(model, prompts, load_task("sentiment").labels)
+        return States(captured.last, captured.mean, captured.logprob)
 
     return way
 

@@ -35,7 +35,7 @@ def times(sizes: Sizes) -> tuple[dict[str, list[float]], int]:
     labels = load_task("sentiment").labels
     bare, tokens = _bare(model, prompts, labels)
     bare()
-    ways = {OURS: lambda: list(capture(model, prompts, labels, share_prefix=False)), BARE: bare}
+    ways = {OURS: lambda: capture(model, prompts, labels, share_prefix=False), BARE: bare}
     return interleaved(ways, sizes.rounds), tokens
 
 

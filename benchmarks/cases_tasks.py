@@ -20,7 +20,7 @@ def run(sizes: Sizes) -> Outcome:
     codes = tuple(languages())[: sizes.languages]
     rows = []
     for name, kind in KINDS.items():
-        request = Request(load_task(name), codes, Asking(kind.shots), sizes.items, positions=())
+        request = Request(load_task(name), codes, Asking(kind.shots), sizes.items, keep=())
         with tempfile.TemporaryDirectory() as scratch:
             started = time.perf_counter()
             write_cache(model, request, Path(scratch) / "cache.h5")

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from babelscope.models import Model
+from babelscope.ranks import Ranks
 from babelscope.tasks import load_task, question_pairs
 from babelscope.training import Recipe
 from babelscope.training.batches import Row as TokenRow
@@ -45,7 +46,8 @@ class Learner:
 def babelscope(dtype: str) -> Learner:
     model = open_real(dtype)
     adapted = _adapted(model)
-    return Learner(model, lambda rows: _accumulate(model, rows, RECIPE), _optimiser(adapted))
+    parameters = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
+    return Learner(model, lambda rows: _accumulate(model, rows, RECIPE, parameters, Ranks()), _optimiser(adapted))
 
 
 def hugging_face(dtype: str) -> Learner:

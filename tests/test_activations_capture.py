@@ -29,8 +29,7 @@ def prompts(code: str = "en", shots: int = 1, n: int = 7) -> list[Prompt]:
 
 
 def run(model: Model, chosen: list[Prompt], labels: tuple[str, ...] = LABELS, **options: object) -> Captured:
-    (captured,) = capture(model, chosen, labels, **options)  # type: ignore[arg-type]
-    return captured
+    return capture(model, chosen, labels, **options)  # type: ignore[arg-type]
 
 
 def relative(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -202,8 +201,52 @@ def test_state_that_is_not_finite_is_named(tiny: Callable[..., Model]) -> None:
     model = tiny()
     model.blocks[1].mlp.down_proj.weight.data[0, 0] = float("nan")  # type: ignore[union-attr, operator, index]
     chosen = prompts(n=2)
-    with pytest.raises(CacheError, match=rf"'{chosen[0].example.id}' in 'en', position 'last', layer 2, is not finite"):
+    with pytest.raises(CacheError, match=rf"'{chosen[0].example.id}' in 'en', layer 2, is not finite"):
         run(model, chosen)
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family != "bloom"])
+def test_streams_add_up_to_the_residual_stream(tiny: Callable[..., Model], family: str) -> None:
+    """What attention and MLP say they add is what the next state has more."""
+    keep = [f"{stream}/{position}" for stream in ("states", "attention", "mlp") for position in ("last", "all")]
+    arrays = capture(tiny(family), prompts(n=5), LABELS, keep=keep).arrays
+    for position in ("last", "all"):
+        states, added = arrays[f"states/{position}"], arrays[f"attention/{position}"] + arrays[f"mlp/{position}"]
+        assert relative(states[:, 1:] - states[:, :-1], added) < 1e-4
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_neurons_are_what_the_mlp_projects_down(tiny: Callable[..., Model], family: str) -> None:
+    model = tiny(family)
+    module, side = model.points("neurons")[1]
+    neurons = capture(model, prompts(n=1), LABELS, keep=["neurons/last"]).arrays["neurons/last"]
+    assert (side, neurons.shape) == ("input", (1, model.n_layers, model.d_mlp))
+    outputs: list[torch.Tensor] = []
+    module.register_forward_hook(lambda module, args, output: outputs.append(output))
+    with torch.inference_mode():
+        model.body(input_ids=torch.tensor([encode_prompts(model.tokenizer, prompts(n=1), None)[0].ids]))
+        assert relative(module(neurons[:, 1]), outputs[0].reshape(-1, model.d_model)[-1:]) < 1e-4
+
+
+@pytest.mark.parametrize("share_prefix", [True, False])
+def test_all_positions_hold_the_question_and_the_answer_position(
+    tiny: Callable[..., Model], share_prefix: bool
+) -> None:
+    model, chosen = tiny("gemma3_text"), prompts(n=7)
+    keep = ["states/last", "states/mean", "states/all"]
+    captured = capture(model, chosen, LABELS, keep=keep, share_prefix=share_prefix, token_budget=100)
+    ends = captured.n_kept.cumsum()
+    encoded = encode_prompts(model.tokenizer, chosen, None)
+    for i, prompt in enumerate(encoded):
+        own = captured.arrays["states/all"][ends[i] - captured.n_kept[i] : ends[i]]
+        assert len(own) == len(prompt.ids) - prompt.start
+        assert torch.equal(own[-1], captured.last[i])
+        assert relative(own[: prompt.end - prompt.start].mean(0), captured.mean[i]) < 1e-5
+
+
+def test_a_stream_that_a_family_lacks_is_refused(tiny: Callable[..., Model]) -> None:
+    with pytest.raises(UsageError, match="'attention' cannot be read"):
+        capture(tiny("bloom"), prompts(n=1), LABELS, keep=["attention/last"])
 
 
 def test_word_tokens_count_for_the_first_set_alone() -> None:
@@ -249,9 +292,8 @@ def test_label_riding_behind_a_prompt_counts_towards_the_context(tiny: Callable[
         run(model, [exact], ("negative", "a very long label word indeed"))
 
 
-def test_capture_leaves_inference_mode_when_it_yields(tiny: Callable[..., Model]) -> None:
-    generator = capture(tiny(), prompts(n=2), LABELS)
-    next(generator)
+def test_capture_leaves_inference_mode(tiny: Callable[..., Model]) -> None:
+    capture(tiny(), prompts(n=2), LABELS)
     assert not torch.is_inference_mode_enabled()
 
 

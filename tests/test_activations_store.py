@@ -14,7 +14,8 @@ import torch
 from babelscope.activations import cache as cache_module
 from babelscope.activations.cache import Request, write_cache
 from babelscope.activations.capture import capture
-from babelscope.activations.store import IDENTITY, Cache, together, widen
+from babelscope.activations.layout import IDENTITY, widen
+from babelscope.activations.store import Cache, together
 from babelscope.errors import CacheError, UsageError
 from babelscope.models import Model
 from babelscope.tasks import Asking, load_task
@@ -28,14 +29,14 @@ def test_cache_holds_what_capture_computed(tiny: Callable[..., Model], tmp_path:
     request = replace(REQUEST, dtype=dtype)
     assert write_cache(model, request, tmp_path / "base.h5")
     prompts = request.prompts()
-    expected = torch.cat([next(capture(model, group, request.task.labels)).last for group in prompts.values()])
+    expected = torch.cat([capture(model, group, request.task.labels).last for group in prompts.values()])
     with Cache(tmp_path / "base.h5") as cache:
         for layer in range(model.n_layers + 1):
             wanted = expected[:, layer].to(getattr(torch, dtype)).float().numpy()
             np.testing.assert_array_equal(cache.states("last", layer), wanted)
         examples = cache.examples()
         assert list(examples["language"]) == [code for code in prompts for _ in range(5)]
-        assert list(examples["prompt"]) == [p.full for group in prompts.values() for p in group]
+        assert [p.full for p in cache.prompts()] == [p.full for group in prompts.values() for p in group]
         assert cache.scores().full.shape == (15, 2)
         assert (cache.scores().full < 0).all()
         assert cache.labels == ("negative", "positive")
@@ -47,12 +48,36 @@ def test_plain_h5py_reads_it_as_format_md_says(tiny: Callable[..., Model], tmp_p
     model = tiny()
     write_cache(model, replace(REQUEST, dtype="bfloat16"), tmp_path / "base.h5")
     with h5py.File(tmp_path / "base.h5") as file, Cache(tmp_path / "base.h5") as cache:
-        assert file.attrs["complete"]
         assert file.attrs["layers"] == model.n_layers + 1
         bits = file["states/last"][:, 2]
         assert file["states/last"].attrs["encoding"] == "bfloat16 bits as uint16"
         np.testing.assert_array_equal((bits.astype(np.uint32) << 16).view(np.float32), cache.states("last", 2))
-        assert file["states/mean"].chunks == (15, 1, model.d_model)
+    with h5py.File(tmp_path / "base.shards" / "00001.h5") as shard:
+        assert shard["states/mean"].chunks == (5, 1, model.d_model)  # one layer is one piece of the file
+        np.testing.assert_array_equal(shard["states/last"][:, 2], bits[5:10])
+
+
+def test_ragged_arrays_and_other_streams_come_out_as_they_went_in(tiny: Callable[..., Model], tmp_path: Path) -> None:
+    model = tiny()
+    keep = ("states/last", "states/all", "attention/mean", "neurons/all")
+    write_cache(model, replace(REQUEST, keep=keep), tmp_path / "base.h5")
+    captured = [capture(model, group, REQUEST.task.labels, keep=keep) for group in REQUEST.prompts().values()]
+    with Cache(tmp_path / "base.h5") as cache:
+        kept = cache.examples()["n_kept"].to_numpy()
+        np.testing.assert_array_equal(kept, np.concatenate([c.n_kept for c in captured]))
+        for name in keep:
+            stream, position = name.split("/")
+            first = 0 if stream == "states" else 1
+            for layer in range(first, model.n_layers + 1):
+                wanted = torch.cat([c.arrays[name][:, layer - first] for c in captured]).numpy()
+                np.testing.assert_array_equal(cache.states(position, layer, stream=stream), wanted)
+        wanted = torch.cat([c.arrays["states/all"][:, 1] for c in captured]).numpy()
+        np.testing.assert_array_equal(cache.states("all", 1, slice(kept[0], 99)), wanted[kept[0] : 99])
+        with pytest.raises(CacheError, match="layers 1 to 3; layer 0"):
+            cache.states("mean", 0, stream="attention")
+        assert cache.positions == ("last", "all")
+    with h5py.File(tmp_path / "base.h5") as file:
+        assert file["neurons/all"].shape == (kept.sum(), model.n_layers, model.d_mlp)
 
 
 def test_widen_is_exact_for_every_bfloat16() -> None:
@@ -95,25 +120,25 @@ def test_cache_of_another_model_is_refused(tiny: Callable[..., Model], tmp_path:
         write_cache(tiny("gpt2"), REQUEST, tmp_path / "base.h5")
 
 
-def test_an_interrupted_capture_leaves_nothing(
+def test_an_interrupted_capture_leaves_whole_shards_alone(
     tiny: Callable[..., Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = 0
 
-    def failing(*args: object) -> object:
+    def failing(*args: object, **options: object) -> object:
         nonlocal calls
         calls += 1
         if calls == 2:
             raise KeyboardInterrupt
-        return capture(*args)  # type: ignore[arg-type]
+        return capture(*args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(cache_module, "capture", failing)
     with pytest.raises(KeyboardInterrupt):
         write_cache(tiny(), REQUEST, tmp_path / "base.h5")
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.rglob("*.*")] == ["base.shards", ".lock", "00000.h5"]
 
 
-def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tiny: Callable[..., Model], tmp_path: Path) -> None:
+def test_a_full_disk_is_a_clear_error_and_nothing_is_half_written(tiny: Callable[..., Model], tmp_path: Path) -> None:
     """A limit on file size stands for the full disk: the same write fails in the same place."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     import signal
@@ -121,13 +146,18 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tiny: Callable[..., Mod
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     model = tiny()
     try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, hard))
-        with pytest.raises(CacheError, match="cannot be written"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
+        with pytest.raises(CacheError, match=r"00000.h5 cannot be written: File too large. Free space"):
             write_cache(model, replace(REQUEST, limit=40), tmp_path / "base.h5")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (25_000, hard))  # room for shards of scores, not for the index
+        with pytest.raises(CacheError, match=r"small.h5 cannot be written: File too large"):
+            write_cache(model, replace(REQUEST, limit=40, keep=()), tmp_path / "small.h5")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, handler)
-    assert list(tmp_path.iterdir()) == []
+    assert not list(tmp_path.glob("*.h5"))
+    assert not list(tmp_path.rglob("*.partial"))
+    assert write_cache(model, replace(REQUEST, limit=40), tmp_path / "base.h5")
 
 
 def test_too_little_space_is_told_before_anything_is_computed(
@@ -144,23 +174,18 @@ def test_unreadable_files_are_explained(tiny: Callable[..., Model], tmp_path: Pa
     with pytest.raises(CacheError, match="does not exist"):
         Cache(path)
     path.write_bytes(b"not HDF5")
-    with pytest.raises(CacheError, match="not a readable HDF5 file"):
+    with pytest.raises(CacheError, match="it has no seal"):
         Cache(path)
     path.unlink()
     with h5py.File(path, "w") as file:
         file.attrs["format"] = "something"
-    with pytest.raises(CacheError, match="not a babelscope cache of version 1"):
+    with pytest.raises(CacheError, match=r"not a babelscope cache of version 2. .*babelscope cache upgrade"):
         Cache(path)
     path.unlink()
     write_cache(tiny(), REQUEST, path)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(CacheError, match="truncated"):
-        Cache(path)
-    path.write_bytes(whole)
-    with h5py.File(path, "a") as file:
-        file.attrs["complete"] = False
-    with pytest.raises(CacheError, match="half written"):
         Cache(path)
 
 
@@ -169,7 +194,7 @@ def test_wrong_layer_or_position_is_named(tiny: Callable[..., Model], tmp_path: 
     with Cache(tmp_path / "base.h5") as cache:
         with pytest.raises(CacheError, match="layers 0 to 3; layer 4"):
             cache.states("last", 4)
-        with pytest.raises(CacheError, match="no position 'first'"):
+        with pytest.raises(CacheError, match=r"has no 'states/first'. It has: states/last, states/mean"):
             cache.states("first", 0)
 
 

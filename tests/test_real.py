@@ -40,7 +40,7 @@ def test_shape_is_gemmas(model: Model) -> None:
 
 
 def test_lens_from_files_equals_the_model(model: Model) -> None:
-    (captured,) = capture(model, few_shot_prompts(TASK, "zh", Asking(2), 4), TASK.labels)
+    captured = capture(model, few_shot_prompts(TASK, "zh", Asking(2), 4), TASK.labels)
     unembed = open_unembedding(NAME, dtype="float32")
     for layer in (0, 9, 18):
         states = captured.last[:, layer]
@@ -53,14 +53,14 @@ def test_states_leave_the_range_of_float16(model: Model) -> None:
     with torch.inference_mode():
         states = model.net(model.tokenizer(prompt.full, return_tensors="pt")["input_ids"], output_hidden_states=True)
     assert max(float(hidden.abs().max()) for hidden in states.hidden_states[:-1]) > torch.finfo(torch.float16).max
-    (captured,) = capture(model, [prompt], TASK.labels)
+    captured = capture(model, [prompt], TASK.labels)
     assert captured.last.abs().max() > 10_000
 
 
 def test_it_knows_english_sentiment(model: Model) -> None:
     """Far from a proof, but a broken prompt, label or position shows here first."""
     prompts = few_shot_prompts(TASK, "en", Asking(2), 40)
-    (captured,) = capture(model, prompts, TASK.labels)
+    captured = capture(model, prompts, TASK.labels)
     truth = np.array([TASK.labels.index(prompt.example.label) for prompt in prompts])
     assert (captured.logprob.numpy().argmax(1) == truth).mean() > 0.7
 
@@ -70,7 +70,7 @@ def test_labels_of_several_tokens_score_as_in_a_plain_forward(model: Model) -> N
     task = load_task("nli")
     for code in ("zh", "th"):
         prompts = few_shot_prompts(task, code, Asking(6), 5)
-        (captured,) = capture(model, prompts, task.labels)
+        captured = capture(model, prompts, task.labels)
         for i in (0, 4):
             ids = model.tokenizer(prompts[i].full)["input_ids"]
             for k, label in enumerate(task.labels):
@@ -85,7 +85,7 @@ def test_labels_of_several_tokens_score_as_in_a_plain_forward(model: Model) -> N
 def test_bfloat16_decides_as_float32_nearly_always(model: Model) -> None:
     prompts = few_shot_prompts(TASK, "en", Asking(2), 40)
     low = open_model(NAME, dtype="bfloat16", device="cpu")
-    full, half = (next(capture(m, prompts, TASK.labels)).logprob.argmax(1) for m in (model, low))
+    full, half = (capture(m, prompts, TASK.labels).logprob.argmax(1) for m in (model, low))
     assert (full == half).float().mean() > 0.85
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from babelscope.errors import CacheError, StudyError, UsageError
+from babelscope.errors import BusyError, CacheError, StudyError, UsageError
 from babelscope.plan import plan_study
 from babelscope.run import Event, run_study
 from babelscope.settings import load_study
@@ -136,7 +136,7 @@ def test_a_folder_in_use_is_refused(finished: Study) -> None:
 
     with (finished.folder / ".lock").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(StudyError, match="is in use by another run"):
+        with pytest.raises(BusyError, match="is in use by another run"):
             run_study(finished)
 
 

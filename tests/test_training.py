@@ -12,7 +12,7 @@ from babelscope.activations.capture import capture
 from babelscope.errors import DataError, ModelError, TrainingError, UsageError
 from babelscope.models import Model, open_model
 from babelscope.tasks import Asking, Pair, few_shot_prompts, load_task, question_pairs
-from babelscope.training import PRESETS, Recipe, train
+from babelscope.training import PRESETS, Progress, Recipe, train
 from babelscope.training.batches import Row, batches, encode_pairs, steps
 from babelscope.training.loop import _split, _summed_loss
 from babelscope.training.loss import answer_loss
@@ -151,7 +151,7 @@ def test_opened_adapter_changes_the_states(tiny: Callable[..., Model], pairs: li
     train(tiny(), pairs, RECIPE, tmp_path / "adapter")
     task = load_task("sentiment")
     prompts = few_shot_prompts(task, "zh", Asking(0), 2)
-    base, aligned = (next(capture(m, prompts, task.labels)) for m in (tiny(), tiny(adapter=tmp_path / "adapter")))
+    base, aligned = (capture(m, prompts, task.labels) for m in (tiny(), tiny(adapter=tmp_path / "adapter")))
     assert not torch.allclose(base.last[:, -1], aligned.last[:, -1], rtol=1e-3)
 
 
@@ -165,6 +165,55 @@ def test_nan_loss_stops_and_keeps_the_last_good_adapter(
     assert not (tmp_path / "adapter").exists()
     kept = open_model(tiny().name, adapter=tmp_path / "adapter.last-good", dtype="float32", device="cpu")
     assert all(torch.isfinite(parameter).all() for parameter in kept.net.parameters())
+
+
+def test_an_adapter_that_is_there_is_left_alone(
+    tiny: Callable[..., Model], pairs: list[Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    curve = train(tiny(), pairs, RECIPE, tmp_path / "adapter")
+    monkeypatch.setattr("babelscope.training.loop._accumulate", lambda *args: pytest.fail("trained again"))
+    assert train(tiny(), pairs, RECIPE, tmp_path / "adapter") == curve
+    with pytest.raises(UsageError, match="is not this adapter"):
+        train(tiny(), pairs, RECIPE, tmp_path / "adapter", seed=5)
+    assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
+
+
+def test_a_damaged_checkpoint_is_told_and_not_used(
+    tiny: Callable[..., Model], pairs: list[Pair], tmp_path: Path
+) -> None:
+    """Training stops after its first checkpoint; a bit of that is flipped."""
+    wanted = train(tiny(), pairs, RECIPE, tmp_path / "whole")
+
+    def stop(progress: Progress, total: int) -> None:
+        if progress.step > RECIPE.validate_every:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(), pairs, RECIPE, tmp_path / "adapter", on_progress=stop)
+    (checkpoint,) = [path for path in (tmp_path / ".adapter.training").iterdir() if path.name != "lock"]
+    data = bytearray(checkpoint.read_bytes())
+    data[-3] ^= 1
+    checkpoint.write_bytes(data)
+    with pytest.warns(UserWarning, match="is damaged; training starts from the beginning"):
+        curve = train(tiny(), pairs, RECIPE, tmp_path / "adapter")
+    assert [p.loss for p in curve] == [p.loss for p in wanted]
+
+
+def test_a_step_without_memory_runs_in_smaller_batches(
+    tiny: Callable[..., Model], pairs: list[Pair], tmp_path: Path
+) -> None:
+    wanted = train(tiny(), pairs, RECIPE, tmp_path / "whole")
+    model, sizes = tiny(), []
+
+    def scarce(module: object, args: object, kwargs: dict[str, torch.Tensor]) -> None:
+        sizes.append(len(kwargs["input_ids"]))
+        if torch.is_grad_enabled() and sizes[-1] > 2:
+            raise torch.OutOfMemoryError("no memory")
+
+    model.body.register_forward_pre_hook(scarce, with_kwargs=True)
+    curve = train(model, pairs, RECIPE, tmp_path / "split")
+    assert max(sizes) > 2
+    assert [p.loss for p in curve[1:]] == pytest.approx([p.loss for p in wanted[1:]], rel=1e-3)
 
 
 def test_mistakes_are_named(tiny: Callable[..., Model], pairs: list[Pair], tmp_path: Path) -> None:

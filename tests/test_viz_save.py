@@ -37,8 +37,8 @@ def test_failure_leaves_the_old_file_and_no_remains(tmp_path, monkeypatch):
     (tmp_path / "a.png").write_bytes(b"old")
     drawn = figure()
 
-    def fails_half_way(path, **_):
-        path.write_bytes(b"half")
+    def fails_half_way(file, **_):
+        file.write(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(drawn, "savefig", fails_half_way)

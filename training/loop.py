@@ -1,40 +1,35 @@
 """Train one adapter. Reads from top to bottom: evaluate, step, log, save."""
 
 import csv
+import itertools
 import json
 import math
 import random
 import re
 import shutil
-import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from ..errors import TrainingError, UsageError
+from ..files import alone, sweep, writing_folder
 from ..fingerprints import sha256_of
-from ..models import Family, Model, fingerprints
+from ..memory import out_of_memory
+from ..models import Family, Model, adapter_inputs, fingerprints
 from ..quiet import quiet_transformers
+from ..ranks import Ranks, current
 from ..tasks import Pair
 from .batches import Batch, Row, batches, encode_pairs, steps
+from .checkpoint import Progress, Standing, load_checkpoint, save_checkpoint
 from .loss import answer_loss
 from .recipe import Recipe
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One line of training.csv. Losses are nats per answer token; tokens are questions' and answers'."""
-
-    step: int
-    loss: float | None
-    val_loss: float | None
-    tokens_per_second: float
-    lr: float
 
 
 def train(
@@ -49,67 +44,102 @@ def train(
     """Train a LoRA adapter of `model` to translate questions, and write it to the folder `out`.
 
     The folder holds the adapter (safetensors), `training.csv`, and `inputs.json`: what made it.
-    The loss is taken on the translation alone. Same seed, pairs and machine: same adapter.
+    The loss is taken on the translation alone. Same seed, pairs and machine: same adapter, also where a run was
+    interrupted: it goes on from the last validation. An adapter that is there already is left as it is. Under
+    `torchrun` the ranks share the rows of every step.
 
     Raises:
         TrainingError: the loss became NaN or infinite; the last good adapter is kept in `<out>.last-good`.
-        UsageError: `out` exists, the model has an adapter already, or there are too few pairs.
+        UsageError: `out` is something else already, the model has an adapter already, or there are too few pairs.
+        BusyError: another process trains to `out`.
     """
-    out = Path(out)
-    if out.exists():
-        raise UsageError(f"{out} exists already. Choose another --out, or move it away.")
+    out, ranks = Path(out), current()
     if model.adapter is not None:
         raise UsageError("Training starts from a base model; open it without an adapter.")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{out} cannot be written: {error.strerror}. Choose another --out.") from error
     rows = encode_pairs(model.tokenizer, pairs, model.context_length)
     training, validation = _split(rows, [pair.id for pair in pairs], recipe, seed)
     total = recipe.epochs * math.ceil(len(training) / recipe.pairs_per_step)
+    inputs = training_inputs(model.folder, model.dtype, pairs, recipe, seed)
+    scratch = out.with_name(f".{out.name}.training")
+    if out.exists():
+        if adapter_inputs(out) != inputs:
+            raise UsageError(f"{out} exists already, and is not this adapter. Choose another --out, or move it away.")
+        shutil.rmtree(scratch, ignore_errors=True)  # a run that was killed after its last step leaves it
+        return read_curve(out)
+    checkpoint = scratch / sha256_of(inputs)[:16]  # of this run alone: another recipe starts from the beginning
     torch.manual_seed(seed)
-    adapted = _add_lora(model, recipe)
-    parameters = [p for p in adapted.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _schedule(step, total, recipe.warmup))
-
-    curve: list[Progress] = []
-
-    def record(step: int, loss: float | None, val_loss: float | None, speed: float) -> None:
-        curve.append(Progress(step, loss, val_loss, speed, float(schedule.get_last_lr()[0])))
-        on_progress(curve[-1], total)
-
-    try:
-        record(0, None, _evaluate(model, validation, recipe), 0.0)
-        good = _snapshot(parameters)
-        step = 0
-        for epoch in range(recipe.epochs):
-            for rows in steps(training, recipe.pairs_per_step, seed + epoch):
-                step += 1
+    with ranks.leading(_alone(scratch)):
+        ranks.wait()
+        adapted = _add_lora(model, recipe)
+        try:
+            parameters = [p for p in adapted.parameters() if p.requires_grad]
+            optimiser = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=0.0)
+            standing = load_checkpoint(checkpoint, parameters, optimiser)
+            if standing is None:
+                first = Progress(0, None, _evaluate(model, validation, recipe, ranks), 0.0, _rate(recipe, 0, total))
+                standing = Standing([first], _snapshot(parameters))
+            curve = standing.curve
+            on_progress(curve[-1], total)
+            for step, rows in _remaining(training, recipe, seed, standing.step):
                 started = time.perf_counter()
                 adapted.train()
-                loss = _accumulate(model, rows, recipe)
+                for group in optimiser.param_groups:
+                    group["lr"] = _rate(recipe, step - 1, total)
+                loss = _accumulate(model, rows, recipe, parameters, ranks)
                 norm = torch.nn.utils.clip_grad_norm_(parameters, recipe.clip)
                 if not (math.isfinite(loss) and torch.isfinite(norm)):
-                    kept = _restore_and_save(adapted, parameters, good, out, curve)
+                    if ranks.first:
+                        _keep_good(adapted, parameters, standing, out)
+                        shutil.rmtree(scratch)  # the same steps would diverge again
                     raise TrainingError(
                         f"Training diverged at step {step} of {total}: loss {loss:.4g}, gradient norm {norm:.4g}. The "
-                        f"adapter as it last was good is in {kept}. Try a lower learning rate (it is "
+                        f"adapter as it last was good is in {_last_good(out)}. Try a lower learning rate (it is "
                         f"{recipe.learning_rate}), or --dtype float32."
                     )
                 optimiser.step()
                 optimiser.zero_grad(set_to_none=True)
-                schedule.step()
                 speed = sum(len(row.ids) for row in rows) / (time.perf_counter() - started)
                 validated = step % recipe.validate_every == 0 or step == total
-                val_loss = _evaluate(model, validation, recipe) if validated else None
-                if val_loss is not None and math.isfinite(val_loss):
-                    good = _snapshot(parameters)
-                record(step, loss, val_loss, speed)
-        _save(adapted, out, curve, training_inputs(model.folder, model.dtype, pairs, recipe, seed))
-    finally:
-        adapted.unload()  # the caller's model is as it was
+                val_loss = _evaluate(model, validation, recipe, ranks) if validated else None
+                curve = [*curve, Progress(step, loss, val_loss, speed, _rate(recipe, step, total))]
+                on_progress(curve[-1], total)
+                good = val_loss is not None and math.isfinite(val_loss)
+                standing = Standing(curve, _snapshot(parameters) if good else standing.good)
+                if validated and step < total and ranks.first:
+                    _save_checkpoint(checkpoint, standing, parameters, optimiser)
+            if ranks.first:
+                _save(adapted, out, curve, inputs)
+                shutil.rmtree(scratch)
+            ranks.wait()
+        finally:
+            adapted.unload()  # the caller's model is as it was
     return curve
+
+
+@contextmanager
+def _alone(scratch: Path) -> Iterator[None]:
+    """Hold the lock of the folder for checkpoints."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(alone(scratch / "lock"))
+            sweep(scratch)
+        except OSError as error:
+            raise UsageError(f"{scratch.parent} cannot be written: {error.strerror}. Choose another --out.") from error
+        yield
+
+
+def read_curve(adapter: Path) -> list[Progress]:
+    """What `training.csv` tells of a finished adapter."""
+    with (adapter / "training.csv").open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    numbers = [{key: float(value) if value else None for key, value in line.items()} for line in lines]
+    return [Progress(**{**line, "step": int(line["step"] or 0)}) for line in numbers]  # type: ignore[arg-type]
+
+
+def _remaining(training: list[Row], recipe: Recipe, seed: int, done: int) -> Iterator[tuple[int, list[Row]]]:
+    """The rows of every step that is not done, with its number, counted from 1 over all epochs."""
+    epochs = (steps(training, recipe.pairs_per_step, seed + epoch) for epoch in range(recipe.epochs))
+    return itertools.islice(enumerate(itertools.chain.from_iterable(epochs), 1), done, None)
 
 
 def _split(rows: list[Row], ids: list[str], recipe: Recipe, seed: int) -> tuple[list[Row], list[Row]]:
@@ -141,30 +171,55 @@ def _targets(family: Family) -> str:
     return rf"{re.escape(family.blocks)}\.\d+\..*\b({'|'.join(family.query_value)})"
 
 
-def _schedule(step: int, total: int, warmup: float) -> float:
-    """Linear from 0 over the warm-up, then half a cosine down to 0."""
-    rising = max(1, round(warmup * total))
+def _rate(recipe: Recipe, step: int, total: int) -> float:
+    """Learning rate after `step` steps: linear from 0 over the warm-up, then half a cosine down to 0."""
+    rising = max(1, round(recipe.warmup * total))
     if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising)))
+        return recipe.learning_rate * (step + 1) / rising
+    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising)))
 
 
-def _accumulate(model: Model, rows: Sequence[Row], recipe: Recipe) -> float:
-    """Forward and backward over one step's rows. Returns the loss per answer token, which is what is differentiated."""
+def _accumulate(model: Model, rows: Sequence[Row], recipe: Recipe, parameters: Sequence[Tensor], ranks: Ranks) -> float:
+    """Gradients of one step's rows, over all ranks. Returns the loss per answer token, which is what they are of."""
     predictions = sum(len(row.ids) - row.answer for row in rows)
+    loss = _backward(model, ranks.mine(list(rows)), recipe.tokens_per_batch, predictions, parameters)
+    for parameter in parameters:
+        if parameter.grad is None:  # this rank had no rows
+            parameter.grad = torch.zeros_like(parameter)
+    total = torch.tensor(loss, dtype=torch.float64)
+    ranks.add_up([total, *(p.grad for p in parameters if p.grad is not None)])
+    return float(total)
+
+
+def _backward(model: Model, rows: Sequence[Row], budget: int, predictions: int, parameters: Sequence[Tensor]) -> float:
+    """Forward and backward in batches of `budget` tokens; of smaller ones where there is no memory for them."""
     loss = 0.0
-    for batch in batches(rows, recipe.tokens_per_batch):
-        share = _summed_loss(model, batch) / predictions
-        share.backward()  # type: ignore[no-untyped-call]
-        loss += share.item()
-    return loss
+    try:
+        for batch in batches(rows, budget):
+            share = _summed_loss(model, batch) / predictions
+            share.backward()  # type: ignore[no-untyped-call]
+            loss += share.item()
+        return loss
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        if budget < max(len(row.ids) for row in rows):  # rows run alone already
+            raise TrainingError(
+                f"There is no memory to train on a pair of {max(len(row.ids) for row in rows)} tokens. Use shorter "
+                "pairs, a smaller model, or --dtype bfloat16."
+            ) from error
+    for parameter in parameters:
+        parameter.grad = None
+    return _backward(model, rows, budget // 2, predictions, parameters)
 
 
-def _evaluate(model: Model, rows: Sequence[Row], recipe: Recipe) -> float:
+def _evaluate(model: Model, rows: Sequence[Row], recipe: Recipe, ranks: Ranks) -> float:
     model.net.eval()
     with torch.inference_mode():
-        total = sum(_summed_loss(model, batch).item() for batch in batches(rows, recipe.tokens_per_batch))
-    return total / sum(len(row.ids) - row.answer for row in rows)
+        own = batches(ranks.mine(list(rows)), recipe.tokens_per_batch)
+        total = torch.tensor(sum(_summed_loss(model, batch).item() for batch in own), dtype=torch.float64)
+    ranks.add_up([total])
+    return float(total) / sum(len(row.ids) - row.answer for row in rows)
 
 
 def _summed_loss(model: Model, batch: Batch) -> Tensor:
@@ -179,34 +234,47 @@ def _snapshot(parameters: Sequence[Tensor]) -> list[Tensor]:
     return [parameter.detach().clone() for parameter in parameters]
 
 
-def _restore_and_save(
-    adapted: Any, parameters: Sequence[Tensor], good: Sequence[Tensor], out: Path, curve: Sequence[Progress]
-) -> Path:
+def _keep_good(adapted: Any, parameters: Sequence[Tensor], standing: Standing, out: Path) -> None:
     with torch.no_grad():
-        for parameter, value in zip(parameters, good, strict=True):
+        for parameter, value in zip(parameters, standing.good, strict=True):
             parameter.copy_(value)
-    kept = out.with_name(f"{out.name}.last-good")
-    shutil.rmtree(kept, ignore_errors=True)
-    _save(adapted, kept, curve, {})
-    return kept
+    shutil.rmtree(_last_good(out), ignore_errors=True)
+    _save(adapted, _last_good(out), standing.curve, {})
+
+
+def _last_good(out: Path) -> Path:
+    return out.with_name(f"{out.name}.last-good")
+
+
+def _save_checkpoint(
+    path: Path, standing: Standing, parameters: Sequence[Tensor], optimiser: torch.optim.Optimizer
+) -> None:
+    try:
+        save_checkpoint(path, standing, parameters, optimiser)
+    except OSError as error:
+        raise TrainingError(
+            f"{path} cannot be written: {error.strerror}. Free space, then run the same command again: it goes on from "
+            "the last checkpoint."
+        ) from error
 
 
 def _save(adapted: Any, out: Path, curve: Sequence[Progress], inputs: dict[str, Any]) -> None:
     """Write the whole folder under another name, then rename it."""
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
-        folder = Path(scratch) / "adapter"
-        adapted.save_pretrained(folder, safe_serialization=True)
-        (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
-        with (folder / "training.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, ["step", "loss", "val_loss", "tokens_per_second", "lr"])
-            writer.writeheader()
-            writer.writerows(asdict(progress) for progress in curve)
-        if inputs:
-            (folder / "inputs.json").write_text(json.dumps(inputs, indent=2, ensure_ascii=False), encoding="utf-8")
-        try:
-            folder.rename(out)
-        except OSError as error:
-            raise TrainingError(f"{out} cannot be written: {error.strerror}.") from error
+    try:
+        with writing_folder(out) as folder:
+            adapted.save_pretrained(folder, safe_serialization=True)
+            (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
+            with (folder / "training.csv").open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, ["step", "loss", "val_loss", "tokens_per_second", "lr"])
+                writer.writeheader()
+                writer.writerows(asdict(progress) for progress in curve)
+            if inputs:
+                (folder / "inputs.json").write_text(json.dumps(inputs, indent=2, ensure_ascii=False), encoding="utf-8")
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"{out} cannot be written: {error}. Free space, or choose another --out; the same command goes on from the "
+            "last checkpoint."
+        ) from error
 
 
 def training_inputs(

@@ -1,0 +1,115 @@
+"""Several caches of one condition, made apart, as one."""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import CacheError
+from ..tasks import Prompt
+from .cache import alone_in, prompts_sha256
+from .index import Asked, write_index
+from .layout import IDENTITY, Scores, Shard, shards_folder, short
+from .shards import Stored
+from .store import Cache
+
+
+def merge(paths: Sequence[Path], out: Path) -> None:
+    """Write the cache `out` of all examples of `paths`; languages keep the order in which they first come.
+
+    Shards are linked where the file system can, else copied. The result is the one cache that all the prompts at once
+    would have given, as long as every part but a language's last is a multiple of a shard.
+
+    Raises:
+        CacheError: the caches are of different conditions, an example is in two of them, or `out` is there already.
+    """
+    if out.exists():
+        raise CacheError(f"{out} exists already. Choose another --out, or move it away.")
+    with ExitStack() as stack:
+        caches = [stack.enter_context(Cache(path)) for path in paths]
+        _check(caches)
+        codes = list(dict.fromkeys(shard.language for cache in caches for shard in cache.shards))
+        parts = sorted(
+            ((cache, shard) for cache in caches for shard in cache.shards), key=lambda p: codes.index(p[1].language)
+        )
+        shards, stored = _renumbered(parts)
+        read = {cache.path: cache.prompts() for cache in caches}
+        prompts = [prompt for cache, s in parts for prompt in read[cache.path][s.begin : s.end]]
+        _check_distinct(prompts)
+        words = {code: w for cache in caches for code, w in cache.answer_words.items()}
+        label_words = {code: w for cache in caches for code, w in cache.label_words.items()}
+        groups = [(words[code], [prompt for prompt in prompts if prompt.example.language == code]) for code in codes]
+        attributes = caches[0].attributes | {
+            "prompts_sha256": prompts_sha256(groups),
+            "languages": codes,
+            "answer_words": json.dumps(words),
+            "label_words": json.dumps(label_words),
+        }
+        first = caches[0]
+        folder = shards_folder(out)
+        with alone_in(folder):
+            for (cache, old), new in zip(parts, shards, strict=True):
+                if cache.arrays:
+                    _link(cache.folder / old.file_name, folder / new.file_name)
+            arrays = [first.shape_of(name) for name in first.arrays]
+            write_index(out, shards, stored, arrays, Asked.of(prompts), _content_free(caches), attributes)
+        if not arrays:
+            shutil.rmtree(folder)
+
+
+def _check(caches: Sequence[Cache]) -> None:
+    first, *rest = caches
+    for other in rest:
+        for field in (*IDENTITY, "compression", "asking"):
+            mine, theirs = first.attributes[field], other.attributes[field]
+            if field != "prompts_sha256" and mine != theirs:
+                raise CacheError(
+                    f"{first.path} and {other.path} cannot be merged: {field} differs ({short(mine)} and "
+                    f"{short(theirs)})."
+                )
+
+
+def _renumbered(parts: Sequence[tuple[Cache, Shard]]) -> tuple[list[Shard], list[Stored]]:
+    shards, stored, begin = [], [], 0
+    for number, (cache, old) in enumerate(parts):
+        n = old.end - old.begin
+        shards.append(replace(old, number=number, begin=begin, end=begin + n))
+        stored.append(cache.stored(old))
+        begin += n
+    return shards, stored
+
+
+def _check_distinct(prompts: Sequence[Prompt]) -> None:
+    seen: set[tuple[str, str]] = set()
+    for key in ((prompt.example.language, prompt.example.id) for prompt in prompts):
+        if key in seen:
+            raise CacheError(f"Example {key[1]!r} in {key[0]!r} is in two of the caches. Merge caches without overlap.")
+        seen.add(key)
+
+
+def _content_free(caches: Sequence[Cache]) -> tuple[list[str], Scores]:
+    """Of every language once."""
+    languages: list[str] = []
+    full, prefix = [], []
+    for cache in caches:
+        own, scores = cache.content_free()
+        new = [i for i, code in enumerate(own) if code not in languages]
+        full.append(scores.full[new])
+        prefix.append(scores.prefix[new])
+        languages += [own[i] for i in new]
+    return languages, Scores(np.concatenate(full), np.concatenate(prefix))
+
+
+def _link(source: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise CacheError(f"{source} is missing. Run `babelscope cache repair` on its cache first.") from None
+    except OSError:  # another file system, or one without hard links
+        shutil.copy2(source, target)

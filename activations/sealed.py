@@ -1,0 +1,164 @@
+"""HDF5 files that say up front what is in them, and carry a checksum of themselves.
+
+HDF5 leaves the beginning of a file, the user block, to its users. There stand a checksum of everything behind it, and
+the attributes and the place of every array as JSON. We read files by that table: the HDF5 library is needed for writing
+them, and by whoever opens them elsewhere. It does not survive every damaged or malicious file; this table does.
+"""
+
+import io
+import json
+import mmap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import h5py
+import numpy as np
+import xxhash
+
+from ..errors import CacheError
+
+MARK = b"babelscope sealed file\n"
+DIGEST = slice(len(MARK), len(MARK) + 32)
+FROM = 64  # the checksum is of everything from this byte on, the table included
+LARGEST_TABLE = 2**26
+
+
+def sealed(attributes: Mapping[str, Any], fill: Callable[[h5py.File], None]) -> memoryview:
+    """A file in memory, with `attributes` and what `fill` puts into it. The same inputs give the same bytes.
+
+    It is built in memory because HDF5 cannot close a file whose last writes found the disk full.
+    """
+    room = 8192 + 2 * len(json.dumps(dict(attributes)))
+    while True:
+        head = 512
+        while head < room:
+            head *= 2
+        buffer = io.BytesIO()
+        with h5py.File(buffer, "w", libver=("v110", "v110"), userblock_size=head) as file:
+            file.attrs.update(attributes)
+            fill(file)
+            table = {"attributes": dict(attributes), "arrays": _places(file)}
+        image = buffer.getbuffer()
+        text = json.dumps({"bytes": len(image), "head": head, **table}, ensure_ascii=False).encode()
+        if FROM + len(text) <= head:
+            break
+        room = FROM + len(text)
+    image[FROM : FROM + len(text)] = text
+    image[: len(MARK)] = MARK
+    image[DIGEST] = xxhash.xxh3_128_hexdigest(image[FROM:]).encode()
+    return image
+
+
+def _places(file: h5py.File) -> dict[str, Any]:
+    """Type, shape and first byte of every array that is stored in one piece."""
+    found: dict[str, Any] = {}
+
+    def note(name: str, thing: h5py.Dataset | h5py.Group) -> None:
+        if isinstance(thing, h5py.Dataset) and not thing.is_virtual and thing.chunks is None:
+            found[name] = [thing.dtype.str, list(thing.shape), thing.id.get_offset()]
+
+    file.visititems(note)
+    return found
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A sealed file that is whole: what stands in its table, and its bytes."""
+
+    attributes: dict[str, Any]
+    places: dict[str, Any]
+    image: memoryview
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Open a file and compare its checksum.
+
+        Raises:
+            CacheError: it is missing, damaged, or something else.
+        """
+        image = _image(path)
+        if wrong := _fault(image):
+            raise CacheError(f"{path} is not a whole babelscope file: {wrong}.")
+        try:
+            table = json.loads(bytes(image[FROM:LARGEST_TABLE]).split(b"\0", 1)[0])
+            if not all(isinstance(table[key], dict) for key in ("attributes", "arrays")):
+                raise ValueError("its table is not one")
+            return cls(table["attributes"], table["arrays"], image)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise CacheError(f"{path} is not as FORMAT.md says: {error}") from error
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return tuple(self.places[name][1])
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """An array, read-only and not copied; texts are bytes.
+
+        Raises:
+            CacheError: no such array, or the table says what cannot be.
+        """
+        try:
+            kind, shape, begin = self.places[name]
+            dtype = np.dtype(kind)
+            n_bytes = dtype.itemsize
+            for length in (begin, *shape):
+                if type(length) is not int or length < 0:
+                    raise ValueError(f"{length!r:.20} is no length")
+            for length in shape:
+                n_bytes *= length
+            if dtype.hasobject or dtype.kind not in "Siuf" or begin + n_bytes > len(self.image):
+                raise ValueError(f"{kind} {shape} at byte {begin} is not in the file")
+            return np.frombuffer(self.image[begin : begin + n_bytes], dtype).reshape(shape)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CacheError(f"The array {name} cannot be read: {error}") from error
+
+    def texts(self, name: str) -> list[str]:
+        """An array of UTF-8 texts.
+
+        Raises:
+            CacheError: it is something else.
+        """
+        try:
+            return [text.decode() for text in self[name].tolist()]
+        except (AttributeError, UnicodeDecodeError) as error:
+            raise CacheError(f"The array {name} is not text: {error}") from error
+
+
+def texts(values: list[str]) -> np.ndarray:
+    """Texts as an HDF5 array of UTF-8, each as long as the longest."""
+    encoded = [value.encode() for value in values]
+    return np.array(encoded, dtype=h5py.string_dtype("utf-8", max(1, *map(len, encoded))))
+
+
+def fault(path: Path) -> str:
+    """What is wrong with a sealed file: "" when every byte is as it was written."""
+    try:
+        return _fault(_image(path))
+    except CacheError as error:
+        return str(error)
+
+
+def seal_of(path: Path) -> str:
+    """The checksum that a file says it has; empty where it says none."""
+    with path.open("rb") as file:
+        start = file.read(FROM)
+    return start[DIGEST].decode("ascii", "replace") if start.startswith(MARK) else ""
+
+
+def _image(path: Path) -> memoryview:
+    try:
+        with path.open("rb") as file:
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except FileNotFoundError as error:
+        raise CacheError(f"{path} is missing") from error
+    except (OSError, ValueError) as error:  # an empty file cannot be mapped
+        raise CacheError(f"{path} cannot be read: {error}") from error
+
+
+def _fault(image: memoryview) -> str:
+    if len(image) <= FROM or image[: len(MARK)] != MARK:
+        return "it has no seal"
+    if image[DIGEST] != xxhash.xxh3_128_hexdigest(image[FROM:]).encode():
+        return "its bytes are not those that were written (damaged or truncated)"
+    return ""

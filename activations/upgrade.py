@@ -1,0 +1,82 @@
+"""From version 1, one HDF5 file for everything, to the present format."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ..errors import CacheError
+from ..quiet import explaining
+from ..tasks import Example, Prompt
+from .cache import alone_in
+from .index import Asked, write_index
+from .layout import IDENTITY, KEPT, Scores, array_shapes, plain, plan_shards, row_bytes, shards_folder
+from .shards import read_stored, write_shard
+
+REQUIRED = ("labels/prefix_logprob", "content_free/prefix_logprob")  # the first files of version 1 lack them
+
+
+def upgrade(old: Path, out: Path, compress: bool = False) -> None:
+    """Write the cache of version 1 in `old` as a cache of the present version; `old` stays as it is.
+
+    Raises:
+        CacheError: `old` is something else, unfinished or damaged, or `out` is there already.
+    """
+    if out.exists():
+        raise CacheError(f"{out} exists already. Choose another --out, or move it away.")
+    if not old.is_file():
+        raise CacheError(f"{old} does not exist.")
+    with explaining(f"{old} cannot be read as a cache of version 1", CacheError), h5py.File(old, "r") as file:
+        _write(file, old, out, compress)
+
+
+def _write(file: h5py.File, old: Path, out: Path, compress: bool) -> None:
+    attributes = {key: plain(value) for key, value in file.attrs.items()}
+    if (attributes.get("format"), attributes.get("version")) != ("babelscope-activations", 1):
+        raise CacheError(f"{old} is not a babelscope cache of version 1.")
+    if not attributes.get("complete"):
+        raise CacheError(f"{old} is half written. Cache again.")
+    if lacking := [name for name in REQUIRED if name not in file]:
+        raise CacheError(f"{old} has no {lacking[0]}: the scores cannot be made up. Cache again.")
+    names = [name for name in KEPT if name in file]
+    arrays = array_shapes(names, int(attributes["layers"]) - 1, int(attributes["d_model"]), 0)
+    for key in ("complete", "positions", "format", "version"):
+        attributes.pop(key, None)
+    attributes |= {"arrays": names, "compression": compress, "d_mlp": 0}  # version 1 did not tell
+    prompts = _prompts(file)
+    counts = Counter(prompt.example.language for prompt in prompts)
+    shards = plan_shards(counts, row_bytes(arrays, str(attributes["dtype"])))
+    identity = {field: attributes[field] for field in IDENTITY}
+    folder = shards_folder(out)
+    with alone_in(folder):
+        for shard in shards:
+            rows = slice(shard.begin, shard.end)
+            states = {name: file[name][rows] for name in names}
+            scores = Scores(file["labels/logprob"][rows], file["labels/prefix_logprob"][rows])
+            n_tokens = file["examples/n_tokens"][rows]
+            n_kept = np.zeros_like(n_tokens)  # not told either; no array needs it
+            write_shard(folder / shard.file_name, shard, states, scores, n_tokens, n_kept, identity, compress)
+        stored = [read_stored(folder / shard.file_name, arrays) for shard in shards]
+        write_index(out, shards, stored, arrays, Asked.of(prompts), _content_free(file), _filled(attributes))
+
+
+def _prompts(file: h5py.File) -> list[Prompt]:
+    names = ("id", "language", "split", "text", "label", "prompt")
+    found = []
+    for *values, prompt in zip(*(file[f"examples/{name}"].asstr()[:] for name in names), strict=True):
+        begin = prompt.rindex(values[3])
+        found.append(Prompt(Example(*values), prompt[:begin], prompt[begin + len(values[3]) :]))
+    return found
+
+
+def _content_free(file: h5py.File) -> tuple[list[str], Scores]:
+    group = file["content_free"]
+    return list(group["language"].asstr()[:]), Scores(group["logprob"][:], group["prefix_logprob"][:])
+
+
+def _filled(attributes: dict[str, Any]) -> dict[str, Any]:
+    """HDF5 hands empty lists out as arrays of floats."""
+    return attributes | {"asking": attributes.get("asking", json.dumps({}))}

@@ -1,0 +1,59 @@
+"""Is every byte of a cache as it was written, and if not, which rows are lost?"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import CacheError
+from .layout import Shard
+from .sealed import fault, seal_of
+from .store import Cache
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A shard that is not what was written."""
+
+    shard: Shard
+    file: str
+    what: str
+    arrays: tuple[str, ...]  # arrays with layers that cannot be read, such as `states/last: layers 3, 7`
+
+
+def verify(path: Path | str, on_progress: Callable[[int, int], None] = lambda done, total: None) -> list[Damage]:
+    """Read every byte of a cache and compare all checksums. Empty when everything is as it was written.
+
+    Raises:
+        CacheError: the index itself is damaged; see `Cache`.
+    """
+    with Cache(path) as cache:
+        shards = cache.shards if cache.arrays else []  # without states, the index holds everything
+        damages = []
+        for shard, seal in zip(shards, cache.seals, strict=False):
+            file = cache.folder / shard.file_name
+            what = fault(file) or ("" if seal_of(file) == seal else "whole, but not the file of this cache")
+            if what:
+                damages.append(Damage(shard, str(file), what, _unreadable(cache, shard)))
+            on_progress(shard.number + 1, len(shards))
+    return damages
+
+
+def _unreadable(cache: Cache, shard: Shard) -> tuple[str, ...]:
+    found = []
+    for name in cache.arrays:
+        layers = [
+            layer for layer, place in enumerate(cache.places(name, shard)) if not _reads(cache, shard, name, place)
+        ]
+        if layers:
+            found.append(f"{name}: layer{'s' * (len(layers) > 1)} {', '.join(map(str, layers))}")
+    return tuple(found)
+
+
+def _reads(cache: Cache, shard: Shard, array: str, place: np.ndarray) -> bool:
+    try:
+        cache.read_layer(shard, array, place)
+    except CacheError:
+        return False
+    return True

@@ -1,0 +1,240 @@
+"""`babelscope cache ls | info | verify | repair | merge | export | upgrade | gc`: what is done with finished caches."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .errors import UsageError
+from .options import (
+    AdapterOption,
+    CacheArgument,
+    CompressOption,
+    DataOption,
+    DeviceOption,
+    DtypeOption,
+    InstructionOption,
+    JsonOption,
+    LanguagesOption,
+    LayersOption,
+    LimitOption,
+    OutOption,
+    SeedOption,
+    ShotsOption,
+    TaskOption,
+    WordsOption,
+    asking,
+    layer_numbers,
+)
+from .terminal import progress, show
+
+if TYPE_CHECKING:
+    from .activations.cache import Request
+    from .models import Model
+
+app = typer.Typer(rich_markup_mode="markdown")
+
+FolderArgument = Annotated[Path, typer.Argument(help="A folder; those below it are searched too.")]
+
+
+@app.callback(invoke_without_command=True)
+def capture_command(
+    context: typer.Context,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Hub id, local folder, or packaged name.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where the cache goes, such as base.h5.")] = None,
+    adapter: AdapterOption = None,
+    task: TaskOption = "sentiment",
+    languages: LanguagesOption = "all",
+    shots: ShotsOption = None,
+    words: WordsOption = "english",
+    instruction: InstructionOption = "own",
+    limit: LimitOption = None,
+    data: DataOption = None,
+    dtype: DtypeOption = "auto",
+    device: DeviceOption = "auto",
+    keep: Annotated[
+        str,
+        typer.Option("--keep", help="last, mean, all; STREAM/POSITION for attention, mlp, neurons; `none`."),
+    ] = "last,mean",
+    compress: CompressOption = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask about the size of optional arrays.")] = False,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Store states and label scores of every prompt. Example: `babelscope cache -m gemma-3-270m --out base.h5`
+
+    The commands below work on caches that are there.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if model is None or out is None:
+        raise UsageError("Caching needs --model and --out, such as `babelscope cache -m gemma-3-270m --out base.h5`.")
+    from .activations.cache import Request, stored_dtype, write_cache
+    from .activations.layout import array_name
+    from .activations.store import cache_bytes
+    from .models import open_model
+    from .tasks import load_task, select_languages
+
+    loaded = load_task(task, data)
+    codes = tuple(select_languages(languages, loaded.languages, f"task {task!r}"))
+    asked = asking(task, shots, words, instruction)
+    arrays = tuple(array_name(text) for text in keep.split(",")) if keep != "none" else ()
+    request = Request(loaded, codes, asked, limit, stored_dtype(dtype), seed, arrays, compress)
+    request.prompts()  # bad settings are named before the model is opened
+    opened = open_model(model, adapter, dtype=dtype, device=device)
+    if not yes:
+        _confirm_size(opened, request, out)
+    with progress("cache") as report:
+        written = write_cache(opened, request, out, report)
+    show([{"cache": str(out), "written": written, "bytes": cache_bytes(out)}], as_json)
+
+
+def _confirm_size(model: "Model", request: "Request", out: Path) -> None:
+    """Ask before arrays are written that can take far more disk than what is kept by default."""
+    from .activations.cache import estimated_bytes
+    from .activations.layout import KEPT
+
+    if set(request.keep) <= set(KEPT) or out.exists():
+        return
+    size = f"{out} will take about {estimated_bytes(model, request) / 1e6:,.0f} MB for {', '.join(request.keep)}."
+    if not sys.stdin.isatty():
+        raise UsageError(f"{size} Give --yes to go on.")
+    if not typer.confirm(f"{size} Go on?", err=True):
+        raise UsageError("Nothing was written.")
+
+
+@app.command("ls")
+def ls(folder: FolderArgument = Path(), as_json: JsonOption = False) -> None:
+    """Caches in a folder. Example: `babelscope cache ls runs`"""
+    from .activations.inventory import list_caches
+
+    entries, errors = list_caches(folder)
+    show([asdict(entry) for entry in entries], as_json, extra={"damaged": errors})
+
+
+@app.command("info")
+def info(cache: CacheArgument, as_json: JsonOption = False) -> None:
+    """Everything that a cache says of itself. Example: `babelscope cache info base.h5`"""
+    from .activations.inventory import entry
+    from .activations.store import Cache
+
+    summary = asdict(entry(cache))
+    with Cache(cache) as opened:
+        known = summary | {"n_shards": len(opened.shards)} | opened.attributes
+    show([known] if as_json else [{"field": key, "value": str(value)[:100]} for key, value in known.items()], as_json)
+
+
+@app.command("verify")
+def verify_command(caches: Annotated[list[Path], typer.Argument(help="Caches.")], as_json: JsonOption = False) -> None:
+    """Compare every byte with its checksum. Example: `babelscope cache verify base.h5`"""
+    from .activations.verify import verify
+
+    rows = []
+    for path in caches:
+        with progress(f"verify {path.name}") as report:
+            rows += [
+                {
+                    "cache": str(path),
+                    "file": damage.file,
+                    "language": damage.shard.language,
+                    "rows": f"{damage.shard.begin}-{damage.shard.end - 1}",
+                    "what": damage.what,
+                    "unreadable": "; ".join(damage.arrays) or "nothing",
+                }
+                for damage in verify(path, report)
+            ]
+    show(rows, as_json, extra={"damaged": [f"{len(rows)} shard(s); `babelscope cache repair`"] if rows else []})
+    if rows:
+        sys.exit(1)
+
+
+@app.command("repair")
+def repair_command(
+    cache: CacheArgument,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Where it lies now, if it was moved.")] = None,
+    adapter: AdapterOption = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Capture damaged and missing rows again. Example: `babelscope cache repair base.h5`"""
+    from .activations.repair import repair
+    from .activations.store import Cache
+    from .models import open_model
+
+    with Cache(cache) as opened:
+        made = opened.attributes
+    with progress("repair") as report:
+        repaired = repair(
+            cache,
+            lambda: open_model(
+                model or made["model"], adapter or made["adapter"] or None, dtype=made["compute_dtype"], device=device
+            ),
+            report,
+        )
+    rows = [
+        {"file": d.file, "language": d.shard.language, "rows": f"{d.shard.begin}-{d.shard.end - 1}", "same_bytes": same}
+        for d, same in repaired
+    ]
+    show(rows, as_json, extra={"repaired": [f"{len(rows)} shard(s)"] if rows else []})
+
+
+@app.command("merge")
+def merge_command(
+    caches: Annotated[list[Path], typer.Argument(help="Caches of one condition.")],
+    out: OutOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Join caches that were made apart. Example: `babelscope cache merge zh.h5 sw.h5 --out both.h5`"""
+    from .activations.inventory import entry
+    from .activations.merge import merge
+
+    merge(caches, out)
+    show([asdict(entry(out))], as_json)
+
+
+@app.command("export")
+def export_command(
+    cache: CacheArgument, out: OutOption, layers: LayersOption = None, as_json: JsonOption = False
+) -> None:
+    """Write .npz, .parquet or .safetensors. Example: `babelscope cache export base.h5 --layers 0,9 --out base.npz`"""
+    from .activations.export import export
+    from .activations.store import Cache
+
+    with Cache(cache) as opened:
+        export(opened, out, layer_numbers(layers))
+    show([{"file": str(out), "bytes": out.stat().st_size}], as_json)
+
+
+@app.command("upgrade")
+def upgrade_command(
+    cache: CacheArgument,
+    out: OutOption,
+    compress: CompressOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring a cache of an older version to the present one. Example: `babelscope cache upgrade old.h5 --out new.h5`"""
+    from .activations.inventory import entry
+    from .activations.upgrade import upgrade
+
+    if cache.resolve() == out.resolve():
+        raise UsageError("--out is the old cache itself. Choose another name; the old file stays.")
+    upgrade(cache, out, compress)
+    show([asdict(entry(out))], as_json)
+
+
+@app.command("gc")
+def gc(
+    folder: FolderArgument = Path(),
+    delete: Annotated[bool, typer.Option("--delete", help="Delete what is listed.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """What runs that ended early left behind. Example: `babelscope cache gc runs --delete`"""
+    from .activations.inventory import leftovers, remove
+
+    found = leftovers(folder)
+    if delete:
+        remove(found)
+    rows = [{"path": str(thing.path), "what": thing.what, "bytes": thing.bytes, "deleted": delete} for thing in found]
+    show(rows, as_json)

@@ -1,0 +1,63 @@
+"""The processes of one run: alone, or one of many under `torchrun` or `accelerate launch`."""
+
+import os
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from torch import Tensor
+
+PATIENCE = timedelta(days=7)  # ranks wait for each other's work, which takes as long as it takes
+
+
+@dataclass(frozen=True)
+class Ranks:
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def mine(self, things: list[Any]) -> list[Any]:
+        """This rank's share; the shares of all ranks are disjoint and make up the whole."""
+        return things[self.rank :: self.size]
+
+    def leading(self, lock: "AbstractContextManager[None]") -> "AbstractContextManager[None]":
+        """What the first rank does for all."""
+        return lock if self.first else nullcontext()
+
+    def wait(self) -> None:
+        """Until all ranks are here."""
+        if self.size > 1:
+            import torch.distributed as dist
+
+            dist.barrier()
+
+    def add_up(self, tensors: "list[Tensor]") -> None:
+        """Replace each tensor by its sum over ranks."""
+        if self.size > 1:
+            import torch.distributed as dist
+
+            for tensor in tensors:
+                dist.all_reduce(tensor)
+
+
+def current() -> Ranks:
+    """This process's place, as the launcher says in RANK and WORLD_SIZE; joins the others when first asked."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        return Ranks()
+    import torch
+    import torch.distributed as dist
+
+    if not dist.is_initialized():
+        # gloo moves what lies on the CPU, nccl what lies on GPUs: barriers and few small sums need no more.
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    return Ranks(dist.get_rank(), size)

@@ -1,0 +1,85 @@
+"""Where training stands, in one file: enough to go on as if nothing had happened."""
+
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import xxhash
+from safetensors.torch import load, save
+from torch import Tensor
+
+from ..files import write_whole
+
+DIGEST = 16  # bytes before the safetensors: their xxh3_128
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One line of training.csv. Losses are nats per answer token; tokens are questions' and answers'."""
+
+    step: int
+    loss: float | None
+    val_loss: float | None
+    tokens_per_second: float
+    lr: float
+
+
+@dataclass(frozen=True)
+class Standing:
+    """After `curve[-1].step` steps: the curve until then, and the parameters as they last were good."""
+
+    curve: list[Progress]
+    good: list[Tensor]
+
+    @property
+    def step(self) -> int:
+        return self.curve[-1].step
+
+
+def save_checkpoint(
+    path: Path, standing: Standing, parameters: Sequence[Tensor], optimiser: torch.optim.Optimizer
+) -> None:
+    """Write parameters, their last good values, the optimiser's moments, the random state, and the curve.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    tensors = {"random": torch.get_rng_state()}
+    if parameters[0].is_cuda:
+        tensors["random.cuda"] = torch.cuda.get_rng_state(parameters[0].device)
+    for i, (parameter, good) in enumerate(zip(parameters, standing.good, strict=True)):
+        tensors |= {f"{i}.value": parameter.detach(), f"{i}.good": good}
+        tensors |= {f"{i}.{name}": value for name, value in optimiser.state[parameter].items()}
+    curve = json.dumps([asdict(progress) for progress in standing.curve]).encode()
+    tensors["curve"] = torch.tensor(list(curve), dtype=torch.uint8)
+    data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+    write_whole(path, xxhash.xxh3_128_digest(data) + data)
+
+
+def load_checkpoint(path: Path, parameters: Sequence[Tensor], optimiser: torch.optim.Optimizer) -> Standing | None:
+    """Put everything back as it was saved. None where there is no whole checkpoint."""
+    if not path.is_file():
+        return None
+    data = path.read_bytes()
+    if xxhash.xxh3_128_digest(data[DIGEST:]) != data[:DIGEST]:
+        warnings.warn(f"{path} is damaged; training starts from the beginning.", stacklevel=2)
+        return None
+    tensors = load(data[DIGEST:])
+    curve = [Progress(**line) for line in json.loads(bytes(tensors.pop("curve").tolist()))]
+    torch.set_rng_state(tensors.pop("random"))
+    if "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors.pop("random.cuda"), parameters[0].device)
+    of_each: list[dict[str, Tensor]] = [{} for _ in parameters]
+    for name, tensor in tensors.items():
+        i, kind = name.split(".")
+        of_each[int(i)][kind] = tensor
+    good = []
+    with torch.no_grad():
+        for parameter, own in zip(parameters, of_each, strict=True):
+            parameter.copy_(own.pop("value"))
+            good.append(own.pop("good").to(parameter.device))
+    optimiser.load_state_dict(optimiser.state_dict() | {"state": dict(enumerate(of_each))})
+    return Standing(curve, good)
