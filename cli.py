@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -32,6 +32,9 @@ from .options import (
     layer_numbers,
 )
 from .terminal import events, progress, readable, show, total
+
+if TYPE_CHECKING:
+    from .models import Model
 
 app = typer.Typer(
     help="What happens inside a language model when it is aligned across languages?",
@@ -112,6 +115,7 @@ def models_doctor(
     adapter: AdapterOption = None,
     task: TaskOption = "sentiment",
     dtype: DtypeOption = "float32",
+    device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Check that states and scores of a model can be trusted. Example: `babelscope models doctor gemma-3-270m`"""
@@ -119,7 +123,10 @@ def models_doctor(
     from .models import open_model
     from .tasks import load_task
 
-    findings = examine(open_model(name, adapter, dtype=dtype), load_task(task))
+    def opened(dtype: str) -> "Model":
+        return open_model(name, adapter, dtype=dtype, device=device)
+
+    findings = examine(opened(dtype), load_task(task), opened)
     show([asdict(finding) for finding in findings], as_json)
     if not all(finding.passed for finding in findings):
         sys.exit(1)

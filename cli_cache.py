@@ -24,6 +24,7 @@ from .options import (
     SeedOption,
     ShotsOption,
     TaskOption,
+    UncheckedOption,
     WordsOption,
     asking,
     layer_numbers,
@@ -59,6 +60,7 @@ def capture_command(
         typer.Option("--keep", help="last, mean, all; STREAM/POSITION for attention, mlp, neurons; `none`."),
     ] = "last,mean",
     compress: CompressOption = False,
+    unchecked: UncheckedOption = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask about the size of optional arrays.")] = False,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -72,6 +74,7 @@ def capture_command(
     if model is None or out is None:
         raise UsageError("Caching needs --model and --out, such as `babelscope cache -m gemma-3-270m --out base.h5`.")
     from .activations.cache import Request, stored_dtype, write_cache
+    from .activations.doctor import require_sound
     from .activations.layout import array_name
     from .activations.store import cache_bytes
     from .models import open_model
@@ -86,6 +89,9 @@ def capture_command(
     opened = open_model(model, adapter, dtype=dtype, device=device)
     if not yes:
         _confirm_size(opened, request, out)
+    if not unchecked and not out.exists():
+        first = request.languages[0]
+        require_sound(opened, request.prompts()[first][:2], request.answer_words(first))
     with progress("cache") as report:
         written = write_cache(opened, request, out, report)
     show([{"cache": str(out), "written": written, "bytes": cache_bytes(out)}], as_json)

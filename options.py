@@ -28,6 +28,7 @@ DeviceOption = Annotated[str, typer.Option("--device", help="`auto`, `cpu`, `cud
 SeedOption = Annotated[int, typer.Option("--seed", help="Everything random follows from it.")]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Where the result goes.")]
 CachesArgument = Annotated[list[Path], typer.Argument(help="Caches: the base first, then aligned ones.")]
+UncheckedOption = Annotated[bool, typer.Option("--unchecked", help="Do not check the model's states first.")]
 CompressOption = Annotated[bool, typer.Option("--compress", help="Compress the states, without loss.")]
 CacheArgument = Annotated[Path, typer.Argument(help="A cache.")]
 LayersOption = Annotated[str | None, typer.Option("--layers", help="Layers: 0,6,12. Default: all, or a spread.")]

@@ -95,6 +95,7 @@ class StudySettings(TestSettings):
     # Positions whose residual stream is cached (last, mean, all), or arrays of other streams (neurons/last); [] keeps
     # scores alone.
     keep: list[str] = ["last", "mean"]
+    check: bool = True  # ask the quick checks of `models doctor` of every adapter before it is cached
     dtype: str = "auto"  # of the computation; auto stores states as bfloat16
     device: str = "auto"
     seed: int = 0

@@ -254,8 +254,10 @@ class Study:
             from .activations.cache import write_cache
             from .models import adapted
 
+            request = self.request(asked, condition)
             with adapted(bench.base(), adapter) as model:
-                write_cache(model, self.request(asked, condition), path, on_progress)
+                bench.check(model, request)
+                write_cache(model, request, path, on_progress)
 
         return Stage(f"cache {self.label(asked.name, condition.name)}", done, run, shared=True)
 
@@ -418,6 +420,7 @@ class _Bench:
     def __init__(self, settings: StudySettings) -> None:
         self._settings = settings
         self._model: Model | None = None
+        self._checked: set[Path | None] = set()
 
     def base(self) -> "Model":
         from .models import open_model
@@ -426,6 +429,15 @@ class _Bench:
             s = self._settings
             self._model = open_model(s.model, dtype=s.dtype, device=s.device)
         return self._model
+
+    def check(self, model: "Model", request: Any) -> None:
+        """Once for every adapter."""
+        from .activations.doctor import require_sound
+
+        if self._settings.check and model.adapter not in self._checked:
+            first = request.languages[0]
+            require_sound(model, request.prompts()[first][:2], request.answer_words(first))
+            self._checked.add(model.adapter)
 
 
 def record_of(stage: str) -> str:

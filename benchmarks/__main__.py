@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import cases_cache, cases_capture, cases_overhead, cases_process, cases_tasks, cases_training
+from . import cases_cache, cases_capture, cases_overhead, cases_process, cases_store, cases_tasks, cases_training
 from .measure import say
 from .subjects import FULL, QUICK
 from .table import Outcome, markdown
@@ -23,6 +23,7 @@ def main() -> None:
         "training": lambda: cases_training.run(sizes),
         "process": lambda: cases_process.run(sizes, options.study),
         "cache": lambda: cases_cache.run(sizes),
+        "store": lambda: cases_store.run(sizes),
         "tasks": lambda: cases_tasks.run(sizes),
     }
     outcomes = []
@@ -39,7 +40,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    names = ["capture", "overhead", "training", "process", "cache", "tasks"]
+    names = ["capture", "overhead", "training", "process", "cache", "store", "tasks"]
     parser.add_argument("--only", action="append", choices=names, help="run this case; may be given more than once")
     parser.add_argument("--quick", action="store_true", help="small sizes: whether everything runs, not how fast")
     parser.add_argument("--study", type=Path, help="folder of a complete study, to time running it again")

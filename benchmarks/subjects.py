@@ -28,10 +28,11 @@ class Sizes:
     starts: int  # of the command
     languages: int  # in which a condition is asked all tasks
     items: int  # of each task in each of them
+    cache_bytes: float  # of the cache that is read from
 
 
-FULL = Sizes(64, 4, 8, 3, 16, 4, 3, (200, 1000), 1, 7, 20, 120)
-QUICK = Sizes(4, 1, 2, 1, 4, 2, 2, (20, 200), 1, 3, 2, 4)
+FULL = Sizes(64, 4, 8, 3, 16, 4, 3, (200, 1000), 1, 7, 20, 120, 1e10)
+QUICK = Sizes(4, 1, 2, 1, 4, 2, 2, (20, 200), 1, 3, 2, 4, 1e7)
 
 
 def open_real(dtype: str = "auto") -> Model:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from babelscope.activations.capture import Captured, capture
-from babelscope.activations.doctor import difference, examine, merged
+from babelscope.activations.doctor import difference, examine, merged, require_sound
 from babelscope.activations.tokens import (
     EncodedPrompt,
     encode_labels,
@@ -16,7 +16,7 @@ from babelscope.activations.tokens import (
     vocabulary_texts,
     word_tokens,
 )
-from babelscope.errors import CacheError, DataError, UsageError
+from babelscope.errors import CacheError, DataError, ModelError, UsageError
 from babelscope.models import FAMILIES, Model, log_normaliser, open_model
 from babelscope.tasks import Asking, Example, Prompt, few_shot_prompts, load_task
 from babelscope.unembedding import open_unembedding
@@ -299,11 +299,22 @@ def test_capture_leaves_inference_mode(tiny: Callable[..., Model]) -> None:
 
 def test_doctor_passes_on_a_sound_model_and_fails_on_a_broken_one(tiny: Callable[..., Model]) -> None:
     model = tiny("gemma2")
-    assert all(finding.passed for finding in examine(model, load_task("sentiment")))
+    findings = examine(model, load_task("sentiment"), lambda dtype: tiny("gemma2"))
+    assert all(finding.passed for finding in findings)
+    assert {"states in bfloat16", "answers in bfloat16"} <= {finding.check for finding in findings}
     # Blocks that see the whole batch break every invariance.
     model.blocks[1].register_forward_hook(lambda block, args, output: output + output.mean())
-    failed = {finding.check for finding in examine(model, load_task("sentiment")) if not finding.passed}
-    assert "batch and padding invariance" in failed
+    findings = examine(model, load_task("sentiment"), lambda dtype: tiny("gpt2"))
+    failed = {finding.check for finding in findings if not finding.passed}
+    assert {"batch and padding invariance", "states in bfloat16"} <= failed
+
+
+def test_states_that_cannot_be_trusted_are_not_cached(tiny: Callable[..., Model]) -> None:
+    model = tiny()
+    require_sound(model, prompts(n=2), LABELS)
+    model.blocks[1].register_forward_hook(lambda block, args, output: output + output.mean())
+    with pytest.raises(ModelError, match=r"cannot be trusted: batch and padding invariance: .* expected relative"):
+        require_sound(model, prompts(n=2), LABELS)
 
 
 def test_merged_restores_the_adapter(tiny: Callable[..., Model]) -> None:

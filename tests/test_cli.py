@@ -108,7 +108,7 @@ def test_probe_of_the_base_alone(caches: Path, tmp_path: Path) -> None:
 def test_doctor(tiny_folder: Callable[[str], Path], caches: Path) -> None:
     result = invoke("models", "doctor", tiny_folder("qwen2"), "--adapter", caches / "adapter", "--json")
     findings = {row["check"]: row["passed"] for row in json.loads(result.stdout)["rows"]}
-    assert len(findings) == 8
+    assert len(findings) == 10
     for check in (
         "shared prefix = full forward",
         "lens at last layer = logits",

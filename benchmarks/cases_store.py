@@ -1,0 +1,122 @@
+"""What storing costs: writing beside capturing, compression, one layer out of a large cache beside plain bytes."""
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from babelscope.activations.cache import stored_dtype
+from babelscope.activations.capture import capture
+from babelscope.activations.index import Asked, write_index
+from babelscope.activations.layout import IDENTITY, KEPT, Array, Scores, plan_shards, shards_folder
+from babelscope.activations.shards import read_stored, write_shard
+from babelscope.activations.store import Cache
+from babelscope.tasks import Asking, Example, Prompt, few_shot_prompts, load_task
+
+from .measure import interleaved
+from .subjects import Sizes, open_real
+from .table import Outcome, Row
+
+CASE = "store"
+LAYERS, D_MODEL = 19, 640
+WRITING, READING = 0.03, 0.7  # targets
+
+
+def run(sizes: Sizes) -> Outcome:
+    with tempfile.TemporaryDirectory() as scratch:
+        return Outcome(*map(list, zip(*(_writing(Path(scratch), sizes), _reading(Path(scratch), sizes)), strict=True)))
+
+
+def _writing(folder: Path, sizes: Sizes) -> tuple[Row, str]:
+    model = open_real()
+    task = load_task("sentiment")
+    prompts = few_shot_prompts(task, "zh", Asking(2), sizes.items)
+    capture(model, prompts[:4], task.labels)
+    started = time.perf_counter()
+    captured = capture(model, prompts, task.labels)
+    capturing = time.perf_counter() - started
+    states = {name: values.bfloat16().view(torch.uint16).numpy() for name, values in captured.arrays.items()}
+    (shard,) = plan_shards({"zh": len(prompts)}, 1)
+    scores = Scores(captured.logprob.numpy(), captured.prefix_logprob.numpy())
+
+    def write(compress: bool) -> Path:
+        path = folder / f"{compress}.h5"
+        write_shard(path, shard, states, scores, captured.n_tokens, captured.n_kept, _identity(), compress)
+        return path
+
+    seconds = interleaved({"plain": lambda: write(False), "compressed": lambda: write(True)}, sizes.rounds)
+    plain, small = (write(compress).stat().st_size for compress in (False, True))
+    share = float(np.median(seconds["plain"])) / capturing
+    met = "met" if share <= WRITING else "MISSED"
+    row = Row(CASE, f"write a shard of {len(prompts)} prompts", seconds["plain"], target=f"<= 3% of capture: {met}")
+    return row, (
+        f"store: capturing these prompts took {capturing:.2f} s, writing is {share:.1%} of it, with fsync. Compressed, "
+        f"the shard has {small / plain:.0%} of the bytes ({plain / 1e6:.1f} MB plain) and takes "
+        f"{np.median(seconds['compressed']):.2f} s to write."
+    )
+
+
+def _reading(folder: Path, sizes: Sizes) -> tuple[Row, str]:
+    path = folder / "large.h5"
+    rows = int(sizes.cache_bytes / (2 * LAYERS * D_MODEL * 2))
+    _write_large(path, rows)
+    plain = folder / "plain"
+    plain.write_bytes(np.random.default_rng(0).bytes(rows * D_MODEL * 2))
+    layer = 0
+
+    def read_layer() -> None:
+        nonlocal layer
+        layer = (layer + 7) % LAYERS
+        cache.states("last", layer)
+
+    def read_plain() -> None:
+        with plain.open("rb", buffering=0) as file:
+            buffer = bytearray(plain.stat().st_size)
+            file.readinto(buffer)
+
+    with Cache(path) as cache:
+        read_layer()
+        read_plain()
+        seconds = interleaved({"layer": read_layer, "plain": read_plain}, max(3, sizes.rounds))
+    ratios = [b / a for a, b in zip(seconds["layer"], seconds["plain"], strict=True)]
+    met = "met" if float(np.median(ratios)) >= READING else "MISSED"
+    row = Row(
+        CASE,
+        f"one layer of a {sizes.cache_bytes / 1e9:.1f} GB cache, as float32, checksums compared",
+        seconds["layer"],
+        speed_ratio=ratios,
+        target=f">= 0.7 of plain bytes: {met}",
+    )
+    shards = len(list(shards_folder(path).glob("*.h5")))
+    return row, (
+        f"store: the layer has {rows * D_MODEL * 2 / 1e6:.0f} MB on disk in {shards} shards; the ratio is to "
+        "reading a file of that size into memory at one go "
+        f"({rows * D_MODEL * 2 / 1e9 / float(np.median(seconds['plain'])):.1f} GB/s here, from the page cache)."
+    )
+
+
+def _write_large(path: Path, n: int) -> None:
+    """Random bits, the same in all shards but the first row: disk and checksums do not care."""
+    arrays = [Array(name, LAYERS, D_MODEL) for name in KEPT]
+    shards = plan_shards({"en": n}, 2 * LAYERS * D_MODEL * 2)
+    states = np.random.default_rng(1).integers(0, 2**15, (shards[0].end, LAYERS, D_MODEL), dtype=np.uint16)
+    stored = []
+    for shard in shards:
+        size = shard.end - shard.begin
+        states[0] = shard.number
+        scores = Scores(np.zeros((size, 2), np.float32), np.zeros((size, 2), np.float32))
+        place = shards_folder(path) / shard.file_name
+        whole = dict.fromkeys(KEPT, states[:size])
+        write_shard(place, shard, whole, scores, np.ones(size, int), np.ones(size, int), _identity())
+        stored.append(read_stored(place, arrays))
+    prompts = [Prompt(Example(str(i), "en", "test", "text", "negative"), "", "") for i in range(n)]
+    one = Scores(np.zeros((1, 2), np.float32), np.zeros((1, 2), np.float32))
+    more = {"layers": LAYERS, "d_model": D_MODEL, "d_mlp": 0, "compression": False, "model": "", "languages": ["en"]}
+    words = dict.fromkeys(("label_words", "answer_words", "asking"), "{}")
+    write_index(path, shards, stored, arrays, Asked.of(prompts), (["en"], one), _identity() | more | words)
+
+
+def _identity() -> dict[str, object]:
+    values = {"labels": ["negative", "positive"], "dtype": stored_dtype("bfloat16"), "arrays": list(KEPT)}
+    return {field: values.get(field, "") for field in IDENTITY}
