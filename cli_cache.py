@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import UsageError
+from .errors import CacheError, UsageError
 from .options import (
     AdapterOption,
     CacheArgument,
@@ -139,19 +139,23 @@ def verify_command(caches: Annotated[list[Path], typer.Argument(help="Caches.")]
 
     rows = []
     for path in caches:
-        with progress(f"verify {path.name}") as report:
-            rows += [
-                {
-                    "cache": str(path),
-                    "file": damage.file,
-                    "language": damage.shard.language,
-                    "rows": f"{damage.shard.begin}-{damage.shard.end - 1}",
-                    "what": damage.what,
-                    "unreadable": "; ".join(damage.arrays) or "nothing",
-                }
-                for damage in verify(path, report)
-            ]
-    show(rows, as_json, extra={"damaged": [f"{len(rows)} shard(s); `babelscope cache repair`"] if rows else []})
+        try:
+            with progress(f"verify {path.name}") as report:
+                damages = verify(path, report)
+        except CacheError as error:
+            rows.append({"cache": str(path), "file": str(path), "language": "", "rows": "all", "what": str(error)})
+            continue
+        rows += [
+            {
+                "cache": str(path),
+                "file": damage.file,
+                "language": damage.shard.language,
+                "rows": f"{damage.shard.begin}-{damage.shard.end - 1}",
+                "what": damage.what + "".join(f"; unreadable: {array}" for array in damage.arrays),
+            }
+            for damage in damages
+        ]
+    show(rows, as_json, extra={"damaged": [f"{len(rows)} file(s); `babelscope cache repair`"] if rows else []})
     if rows:
         sys.exit(1)
 

@@ -25,6 +25,10 @@ class TrainingError(BabelscopeError):
     """Training cannot go on; what was good until then has been kept."""
 
 
+class NoMemoryError(BabelscopeError):
+    """There is no memory for the smallest piece of work."""
+
+
 class BusyError(BabelscopeError):
     """Another process writes to the same place."""
 

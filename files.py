@@ -1,15 +1,19 @@
 """Files that are whole under their name or not there, and folders that one process at a time writes to."""
 
+import errno
 import fcntl
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import BinaryIO, cast
 
-from .errors import BusyError
+from .errors import BabelscopeError, BusyError
 
+LOCK = ".lock"
 PARTIAL = ".partial"  # how temporary names end; they begin with a dot
 
 
@@ -35,15 +39,31 @@ def write_whole(path: Path, data: bytes | bytearray | memoryview, scratch: Path 
         temporary.unlink(missing_ok=True)
 
 
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file for reading that is neither a link nor anything but a plain file.
+
+    Raises:
+        OSError: it is something else, or cannot be read.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is not a plain file")
+    return cast(BinaryIO, open(handle, "rb", buffering=0))  # noqa: PTH123
+
+
 @contextmanager
-def writing_folder(path: Path) -> Iterator[Path]:
+def writing_folder(path: Path, scratch: Path | None = None) -> Iterator[Path]:
     """A folder that takes the name `path` when the block ends without an error; until then it has another one.
+
+    Args:
+        scratch: where it is until then, on the same file system; beside `path` by default.
 
     Raises:
         OSError: it cannot be written, or there is something under that name; nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+    temporary = (scratch or path.parent) / f".{path.name}.{secrets.token_hex(4)}{PARTIAL}"
     temporary.mkdir()
     try:
         yield temporary
@@ -51,6 +71,7 @@ def writing_folder(path: Path) -> Iterator[Path]:
             if file.is_file():
                 with file.open("rb") as handle:
                     os.fsync(handle.fileno())
+        _sync_folder(temporary)
         temporary.rename(path)
         _sync_folder(path.parent)
     finally:
@@ -71,14 +92,15 @@ def alone(lock: Path) -> Iterator[None]:
 
     Raises:
         BusyError: another process holds it.
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written, or the lock is no plain file.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a+", encoding="utf-8") as file:
+    # A link that a stranger put there must not lead to a file that is then overwritten.
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    with open(handle, "r+", encoding="utf-8") as file:  # noqa: PTH123
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            file.seek(0)
             raise BusyError(f"{lock.parent} is in use by another run (process {file.read() or 'unknown'}).") from None
         file.truncate(0)
         file.write(str(os.getpid()))
@@ -86,10 +108,29 @@ def alone(lock: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def working_in(folder: Path, error: type[BabelscopeError]) -> Iterator[None]:
+    """Be alone in a folder, made if need be, and clear away what an interrupted run left in it.
+
+    Raises:
+        BusyError: another process works there.
+        error: the folder cannot be written, or is a link to somewhere else.
+    """
+    with ExitStack() as stack:
+        try:
+            if folder.is_symlink():
+                raise OSError(errno.ELOOP, "it is a symbolic link")
+            stack.enter_context(alone(folder / LOCK))
+            sweep(folder)
+        except OSError as reason:
+            raise error(f"{folder} cannot be written: {reason.strerror}. Choose another --out.") from reason
+        yield
+
+
 def sweep(folder: Path) -> None:
-    """Remove what interrupted writes left under temporary names; for the holder of the folder's lock."""
-    for left in folder.rglob(f".*{PARTIAL}"):
-        if left.is_dir():
+    """Remove what interrupted writes left in a folder under temporary names; for the holder of its lock."""
+    for left in folder.glob(f".*{PARTIAL}"):
+        if left.is_dir() and not left.is_symlink():
             shutil.rmtree(left)
         else:
             left.unlink()

@@ -5,7 +5,6 @@ ever run.
 """
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from .errors import ModelError, UsageError
 from .fingerprints import sha256_of_files
 from .packaged import PACKAGED, home
 from .quiet import explaining, quiet_transformers
+from .ranks import local_gpu
 
 if TYPE_CHECKING:  # heavy: imported where used, so that `--help` stays quick
     import torch
@@ -431,7 +431,7 @@ def choose_device(name: str) -> "torch.device":
     if name == "auto":
         if not torch.cuda.is_available():
             return torch.device("cpu")
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+        return torch.device("cuda", local_gpu())
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -108,14 +108,14 @@ def _caching(study: Study, asked: Asked, condition: Condition, measures: _Measur
     tokens = measures.count([prompt.full for prompt in prompts])
     own = measures.count([prompt.example.text + prompt.slot for prompt in prompts])
     size, width = measures.size, measures.width
-    states = row_bytes(array_shapes(request.keep, size.layers, size.d_model, size.d_mlp), request.dtype)
+    arrays = array_shapes(request.keep, size.layers, size.d_model, size.d_mlp)
+    states = row_bytes(arrays, request.dtype)
     held = 2 * (size.layers + 1) * size.d_model * width + 2 * states  # as captured, and as a file in memory
     rows = TOKEN_BUDGET * len(prompts) // max(own, 1)
     keys = PREFIX_COPIES * TOKEN_BUDGET * size.layers * size.kv_width * width
     block = TOKEN_BUDGET * (4 * size.d_model + 3 * size.d_mlp) * width
-    memory = size.parameters * width + keys + block + shard_rows(states) * held + _logits(size, rows)
-    # Texts stand beside the states: the question twice, once with all that is before it.
-    texts = sum(len(prompt.full.encode()) + len(prompt.example.text.encode()) for prompt in prompts)
+    memory = size.parameters * width + keys + block + shard_rows(arrays, request.dtype) * held + _logits(size, rows)
+    texts = sum(len(prompt.example.text.encode()) for prompt in prompts)  # what is around them stands there once
     return PlannedStage(
         stage.name, _state(stage), len(prompts), tokens, len(prompts) * states + texts, memory, measures.note
     )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from .errors import UsageError
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
@@ -31,6 +33,16 @@ class Ranks:
         """What the first rank does for all."""
         return lock if self.first else nullcontext()
 
+    def agree(self, value: Any) -> Any:
+        """What the first rank says: file systems may show ranks different things."""
+        if self.size == 1:
+            return value
+        import torch.distributed as dist
+
+        said = [value]
+        dist.broadcast_object_list(said)
+        return said[0]
+
     def wait(self) -> None:
         """Until all ranks are here."""
         if self.size > 1:
@@ -47,6 +59,20 @@ class Ranks:
                 dist.all_reduce(tensor)
 
 
+def local_gpu() -> int:
+    """The GPU of this process.
+
+    Raises:
+        UsageError: there are more processes on this machine than GPUs.
+    """
+    import torch
+
+    rank, n = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if rank >= n:
+        raise UsageError(f"Process {rank + 1} of this machine has no GPU: there are {n}. Use --nproc-per-node {n}.")
+    return rank
+
+
 def current() -> Ranks:
     """This process's place, as the launcher says in RANK and WORLD_SIZE; joins the others when first asked."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
@@ -58,6 +84,6 @@ def current() -> Ranks:
     if not dist.is_initialized():
         # gloo moves what lies on the CPU, nccl what lies on GPUs: barriers and few small sums need no more.
         if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+            torch.cuda.set_device(local_gpu())
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
     return Ranks(dist.get_rank(), size)

@@ -3,17 +3,15 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 
 import yaml
 
 from .checks import check_study
 from .errors import StudyError
-from .files import alone, sweep
+from .files import sweep, working_in
 from .ranks import current
 from .results import write_text
 from .study import Study
@@ -39,7 +37,12 @@ def run_study(study: Study, on_event: Callable[[Event], None] = lambda event: No
     """
     check_study(study)
     ranks = current()
-    with ranks.leading(_alone(study.folder)):
+    with ranks.leading(working_in(study.folder, StudyError)):
+        if ranks.first:
+            # Caches and adapters have locks of their own.
+            for name in ("tables", "figures", ".stages"):
+                for folder in (study.folder / name).glob("**/"):
+                    sweep(folder)
         ranks.wait()
         _check_settings(study)
         ran = []
@@ -88,18 +91,6 @@ def _check_settings(study: Study) -> None:
                     f"{study.folder} holds a study with {key} {before.get(key)!r}, not {settings[key]!r}. "
                     "Choose another --out."
                 )
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, and clear away what an interrupted run left."""
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(alone(folder / ".lock"))
-            sweep(folder)
-        except OSError as error:
-            raise StudyError(f"{folder} cannot be used as a study's folder: {error.strerror}.") from error
-        yield
 
 
 def _write_manifest(study: Study) -> None:

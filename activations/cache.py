@@ -3,8 +3,7 @@
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 
 from ..errors import CacheError, UsageError
-from ..files import alone, sweep
+from ..files import working_in
 from ..fingerprints import sha256_of
 from ..models import Model, adapter_inputs, fingerprints
 from ..ranks import current
@@ -28,13 +27,11 @@ from .layout import (
     is_ragged,
     item_bytes,
     plan_shards,
-    row_bytes,
+    shard_rows,
     shards_folder,
 )
 from .shards import present, read_stored, write_shard
 from .store import reusable
-
-LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -87,19 +84,28 @@ def write_cache(
     path, ranks = Path(path), current()
     prompts = request.prompts()
     everything = [prompt for group in prompts.values() for prompt in group]
+    if not everything:
+        raise UsageError("There is nothing to cache: no language was chosen, or none has examples.")
     asked = Asked.of(everything)
     identity = cache_identity(model.folder, model.adapter, model.dtype, request)
     if reusable(path, identity):
         return False
     arrays = [Array(name, *model.shape_of(name)) for name in request.keep]
-    shards = plan_shards({code: len(group) for code, group in prompts.items()}, row_bytes(arrays, request.dtype))
+    counts = {code: len(group) for code, group in prompts.items() if group}
+    shards = plan_shards(counts, shard_rows(arrays, request.dtype))
     folder = shards_folder(path)
-    with ranks.leading(alone_in(folder)):
+
+    def lacking() -> list[int]:
+        return [s.number for s in shards if not present(folder / s.file_name, s, identity, request.compress)]
+
+    with ranks.leading(working_in(folder, CacheError)):
         ranks.wait()
-        missing = [shard for shard in shards if not present(folder / shard.file_name, shard, identity)]
-        _check_space(folder, sum(shard.end - shard.begin for shard in missing) * row_bytes(arrays, request.dtype))
-        ranks.wait()  # all ranks have seen the same shards missing before the first of them is written
-        mine: list[Shard] = ranks.mine(missing)
+        if ranks.agree(reusable(path, identity)):  # another process was faster
+            return False
+        missing: list[int] = ranks.agree(lacking() if ranks.first else None)
+        if not request.compress:
+            _check_space(folder, estimated_bytes(model, request) * len(missing) // len(shards))
+        mine = [shards[number] for number in ranks.mine(missing)]
         total = sum(shard.end - shard.begin for shard in mine)
         done = 0
         for shard in mine:
@@ -110,8 +116,9 @@ def write_cache(
         ranks.wait()
         if ranks.first:
             attributes = identity | _provenance(model, request)
-            stored = [read_stored(folder / shard.file_name, arrays) for shard in shards]
-            write_index(path, shards, stored, arrays, asked, _content_free(model, request), attributes)
+            prior = _content_free(model, request)
+            stored = [read_stored(folder / shard.file_name, arrays, identity) for shard in shards]
+            write_index(path, folder, shards, stored, arrays, asked, prior, attributes)
             if not arrays:
                 shutil.rmtree(folder)  # the index holds the scores
         ranks.wait()
@@ -150,18 +157,6 @@ def _stored(states: torch.Tensor, identity: Mapping[str, Any]) -> np.ndarray:
     return states.bfloat16().view(torch.uint16).numpy()
 
 
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Hold the lock of the shards' folder, and clear away what an interrupted run left."""
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(alone(folder / LOCK))
-            sweep(folder)
-        except OSError as error:
-            raise CacheError(f"{folder} cannot be written: {error.strerror}. Choose another --out.") from error
-        yield
-
-
 def _check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
@@ -188,9 +183,11 @@ def _scores(captured: Sequence[Captured]) -> Scores:
 
 
 def cache_identity(folder: Path, adapter: Path | None, dtype: torch.dtype, request: Request) -> dict[str, Any]:
-    """What a cache of `request` says of itself (store.IDENTITY); known without opening the model in `folder`."""
+    """What a cache of `request` says of itself (layout.IDENTITY); known without opening the model in `folder`."""
     if request.dtype not in ("bfloat16", "float32"):
         raise UsageError(f"States are stored as bfloat16 or float32, not {request.dtype!r}.")
+    if len(set(request.keep)) < len(request.keep):
+        raise UsageError(f"The same array is to be kept twice: {', '.join(request.keep)}.")
     return {
         **fingerprints(folder, adapter),
         "prompts_sha256": _prompts_fingerprint(request),

@@ -17,11 +17,11 @@ import torch
 from jaxtyping import Float, Int, Shaped
 
 from ..errors import CacheError
-from ..memory import out_of_memory
+from ..memory import halving
 from ..models import Model
 from ..tasks import Prompt
 from .gather import Pool, at, gathering, mean
-from .layout import is_ragged
+from .layout import first_layer, is_ragged
 from .tokens import EncodedPrompt, encode_labels, encode_prompts, label_beginnings, shared_prefix
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def capture(
 
     Raises:
         DataError, UsageError: see `encode_prompts` and `encode_labels`.
-        CacheError: a state is NaN or infinite, or a single prompt finds no memory.
+        CacheError: a state or score is NaN or infinite.
+        NoMemoryError: there is no memory for a single prompt.
     """
     first = encode_prompts(model.tokenizer, prompts[:1], None)[0]
     words = _Words(encode_labels(model.tokenizer, prompts[0], first, labels), label_beginnings(model.tokenizer, labels))
@@ -159,22 +160,17 @@ def capture(
 
 
 def _split_for_memory(run: Callable[[list[_Row]], None], batch: list[_Row], prompts: Sequence[Prompt]) -> None:
-    """Run a batch, in halves if there is no memory for it."""
-    try:
-        run(batch)
-        return
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        if len(batch) == 1:
-            example = prompts[batch[0].example].example
-            raise CacheError(
-                f"There is no memory for a single prompt: example {example.id!r} in {example.language!r}, "
-                f"{len(batch[0].own)} tokens of its own. Use fewer shots, a smaller model, or --dtype bfloat16."
-            ) from error
-    half = len(batch) // 2
-    for part in (batch[:half], batch[half:]):
-        _split_for_memory(run, part, prompts)
+    """Run a batch, in smaller parts if there is no memory for it."""
+    example = prompts[batch[0].example].example
+    done = 0
+
+    def parts(size: int) -> None:
+        nonlocal done
+        while done < len(batch):
+            run(batch[done : done + size])
+            done += size
+
+    halving(parts, len(batch), 2, f"a single prompt such as {example.id!r} in {example.language!r}")
 
 
 def _rows(window: Sequence[EncodedPrompt], words: _Words, n_shared: int, later: Sequence[int]) -> list[_Row]:
@@ -347,14 +343,18 @@ def _for_batch(prefix: "Cache", size: int) -> "Cache":
 
 
 def _check_finite(captured: Captured, prompts: Sequence[Prompt]) -> None:
-    for name, values in captured.arrays.items():
-        bad = ~torch.isfinite(values).all(-1)
+    scores = {"log-probabilities": captured.logprob, "prefix log-probabilities": captured.prefix_logprob}
+    for name, values in {**captured.arrays, **scores}.items():
+        bad = ~torch.isfinite(values)
+        if name not in scores:
+            bad = bad.any(-1)
         if bad.any():
-            row, layer = bad.nonzero()[0].tolist()
+            row, place = bad.nonzero()[0].tolist()
             if is_ragged(name):
                 row = int(np.searchsorted(captured.n_kept.cumsum(), row, side="right"))
             example = prompts[row].example
+            where = f"label {place}" if name in scores else f"layer {place + first_layer(name)}"
             raise CacheError(
-                f"The activation {name!r} of example {example.id!r} in {example.language!r}, layer {layer}, is not "
-                "finite. Try --dtype float32, or check the adapter."
+                f"{name} of example {example.id!r} in {example.language!r}, {where}, is not finite. "
+                "Try --dtype float32, or check the adapter."
             )

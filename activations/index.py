@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import CacheError, DataError
 from ..files import write_whole
 from ..tasks import Prompt
-from .layout import EXAMPLE_COLUMNS, FORMAT, VERSION, Array, Scores, Shard, item_bytes, shards_folder
+from .layout import EXAMPLE_COLUMNS, FORMAT, VERSION, Array, Scores, Shard, item_bytes
 from .sealed import sealed, texts
 from .shards import Stored
 
@@ -44,6 +44,7 @@ class Asked:
 
 def write_index(
     path: Path,
+    folder: Path,
     shards: Sequence[Shard],
     stored: Sequence[Stored],
     arrays: Sequence[Array],
@@ -51,7 +52,7 @@ def write_index(
     content_free: tuple[Sequence[str], Scores],
     attributes: Mapping[str, Any],
 ) -> None:
-    """Gather the shards beside `path` into one cache. The same inputs give the same bytes.
+    """Gather the shards in `folder`, which is beside `path`, into one cache. The same inputs give the same bytes.
 
     Args:
         stored: what each shard holds beside its states.
@@ -61,7 +62,6 @@ def write_index(
     Raises:
         CacheError: the folder cannot be written, or the disk is full.
     """
-    folder = shards_folder(path)
     attributes = {**attributes, "format": FORMAT, "version": VERSION, "shards": folder.name}
 
     def fill(file: h5py.File) -> None:
@@ -89,7 +89,7 @@ def write_index(
             _show(file, array, paths, counts, str(attributes["dtype"]))
 
     try:
-        write_whole(path, sealed(attributes, fill), scratch=folder)
+        write_whole(path.resolve(), sealed(attributes, fill), scratch=folder)
     except OSError as error:
         raise CacheError(
             f"{path} cannot be written: {error.strerror}. Free space, or choose another --out; the shards in {folder} "

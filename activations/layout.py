@@ -80,19 +80,23 @@ def is_ragged(name: str) -> bool:
     return name.endswith("/all")
 
 
+def first_layer(name: str) -> int:
+    """How the first layer of an array is called: 0 is what enters the first block, 1 what the first block does."""
+    return 0 if name.startswith("states/") else 1
+
+
 def shards_folder(path: Path) -> Path:
     """Where the shards of the cache at `path` lie: beside it, so that the two move together."""
-    return path.with_name(f"{path.stem}.shards")
+    return path.resolve().with_name(f"{path.resolve().name}.shards")
 
 
-def shard_rows(row_bytes: int) -> int:
-    """Examples in a shard."""
-    return max(1, min(SHARD_ROWS, SHARD_BYTES // max(row_bytes, 1)))
+def shard_rows(arrays: Iterable[Array], dtype: str) -> int:
+    """Examples in a shard. It depends on nothing but the model's shape and what is kept of it."""
+    return max(1, min(SHARD_ROWS, SHARD_BYTES // max(row_bytes(arrays, dtype), 1)))
 
 
-def plan_shards(counts: Mapping[str, int], row_bytes: int) -> list[Shard]:
-    """Split every language's rows into shards. It depends on nothing but the prompts and the model's shape."""
-    size = shard_rows(row_bytes)
+def plan_shards(counts: Mapping[str, int], size: int) -> list[Shard]:
+    """Split every language's rows into shards of `size`."""
     shards: list[Shard] = []
     start = 0
     for code, n in counts.items():
@@ -157,10 +161,3 @@ def plain(value: Any) -> Any:
 def short(value: Any) -> str:
     text = str(plain(value))
     return text if len(text) <= 24 else text[:12] + "..."
-
-
-def widen(stored: np.ndarray) -> Float[np.ndarray, "..."]:
-    """float32 from what is on disk: bfloat16 bits as uint16, or float32 itself."""
-    if stored.dtype == np.uint16:
-        return (stored.astype(np.uint32) << 16).view(np.float32)
-    return stored.astype(np.float32, copy=False)

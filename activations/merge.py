@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CacheError
+from ..files import working_in, write_whole
 from ..tasks import Prompt
-from .cache import alone_in, prompts_sha256
+from .cache import prompts_sha256
 from .index import Asked, write_index
 from .layout import IDENTITY, Scores, Shard, shards_folder, short
+from .sealed import fault, seal_of
 from .shards import Stored
 from .store import Cache
 
@@ -52,12 +54,12 @@ def merge(paths: Sequence[Path], out: Path) -> None:
         }
         first = caches[0]
         folder = shards_folder(out)
-        with alone_in(folder):
+        with working_in(folder, CacheError):
             for (cache, old), new in zip(parts, shards, strict=True):
                 if cache.arrays:
-                    _link(cache.folder / old.file_name, folder / new.file_name)
+                    _link(cache.folder / old.file_name, folder / new.file_name, cache.seals[old.number])
             arrays = [first.shape_of(name) for name in first.arrays]
-            write_index(out, shards, stored, arrays, Asked.of(prompts), _content_free(caches), attributes)
+            write_index(out, folder, shards, stored, arrays, Asked.of(prompts), _content_free(caches), attributes)
         if not arrays:
             shutil.rmtree(folder)
 
@@ -105,11 +107,16 @@ def _content_free(caches: Sequence[Cache]) -> tuple[list[str], Scores]:
     return languages, Scores(np.concatenate(full), np.concatenate(prefix))
 
 
-def _link(source: Path, target: Path) -> None:
+def _link(source: Path, target: Path, seal: str) -> None:
+    """The same file under another name, or a copy of it where the file system has no links."""
+    if (wrong := fault(source)) or seal_of(source) != seal:
+        reason = wrong or "it is not the file of its cache"
+        raise CacheError(f"{source}: {reason}. Run `babelscope cache repair` on its cache first.")
     target.unlink(missing_ok=True)
     try:
         os.link(source, target)
-    except FileNotFoundError:
-        raise CacheError(f"{source} is missing. Run `babelscope cache repair` on its cache first.") from None
     except OSError:  # another file system, or one without hard links
-        shutil.copy2(source, target)
+        try:
+            write_whole(target, source.read_bytes())
+        except OSError as error:
+            raise CacheError(f"{target} cannot be written: {error.strerror}. Free space.") from error

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import CacheError
+from ..files import working_in
 from ..models import Model, fingerprints
-from .cache import alone_in, capture_shard
+from .cache import capture_shard
 from .index import Asked, write_index
 from .layout import IDENTITY
 from .sealed import seal_of
@@ -36,7 +37,7 @@ def repair(
     if not damages:
         return []
     model = open_model()
-    with Cache(path) as cache, alone_in(cache.folder):
+    with Cache(path) as cache, working_in(cache.folder, CacheError):
         attributes, prompts = cache.attributes, cache.prompts()
         _check_model(model, attributes, path)
         identity = {field: attributes[field] for field in IDENTITY}
@@ -49,9 +50,11 @@ def repair(
             on_progress(done + 1, len(damages))
         if not all(same for _, same in repaired):
             arrays = [cache.shape_of(name) for name in cache.arrays]
-            new = {damage.shard.number: read_stored(Path(damage.file), arrays) for damage in damages}
+            new = {damage.shard.number: read_stored(Path(damage.file), arrays, identity) for damage in damages}
             stored = [new.get(shard.number) or cache.stored(shard) for shard in cache.shards]
-            write_index(path, cache.shards, stored, arrays, Asked.of(prompts), cache.content_free(), attributes)
+            write_index(
+                path, cache.folder, cache.shards, stored, arrays, Asked.of(prompts), cache.content_free(), attributes
+            )
     return repaired
 
 

@@ -18,11 +18,12 @@ import numpy as np
 import xxhash
 
 from ..errors import CacheError
+from ..files import open_plain
 
 MARK = b"babelscope sealed file\n"
 DIGEST = slice(len(MARK), len(MARK) + 32)
 FROM = 64  # the checksum is of everything from this byte on, the table included
-LARGEST_TABLE = 2**26
+LARGEST_TABLE = 2**20
 
 
 def sealed(attributes: Mapping[str, Any], fill: Callable[[h5py.File], None]) -> memoryview:
@@ -72,17 +73,21 @@ class Contents:
     image: memoryview
 
     @classmethod
-    def of(cls, path: Path) -> Self:
+    def of(cls, path: Path, links: bool = False) -> Self:
         """Open a file and compare its checksum.
+
+        Args:
+            links: follow symbolic links, as a user gives them.
 
         Raises:
             CacheError: it is missing, damaged, or something else.
         """
-        image = _image(path)
+        image = _image(path, links)
         if wrong := _fault(image):
             raise CacheError(f"{path} is not a whole babelscope file: {wrong}.")
         try:
-            table = json.loads(bytes(image[FROM:LARGEST_TABLE]).split(b"\0", 1)[0])
+            end = bytes(image[FROM : FROM + LARGEST_TABLE]).find(b"\0")
+            table = json.loads(bytes(image[FROM : FROM + max(end, 0)]))
             if not all(isinstance(table[key], dict) for key in ("attributes", "arrays")):
                 raise ValueError("its table is not one")
             return cls(table["attributes"], table["arrays"], image)
@@ -141,14 +146,17 @@ def fault(path: Path) -> str:
 
 def seal_of(path: Path) -> str:
     """The checksum that a file says it has; empty where it says none."""
-    with path.open("rb") as file:
-        start = file.read(FROM)
+    try:
+        with path.open("rb") as file:
+            start = file.read(FROM)
+    except OSError:
+        return ""
     return start[DIGEST].decode("ascii", "replace") if start.startswith(MARK) else ""
 
 
-def _image(path: Path) -> memoryview:
+def _image(path: Path, links: bool = False) -> memoryview:
     try:
-        with path.open("rb") as file:
+        with open_plain(path.resolve() if links else path) as file:
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except FileNotFoundError as error:
         raise CacheError(f"{path} is missing") from error
@@ -157,7 +165,7 @@ def _image(path: Path) -> memoryview:
 
 
 def _fault(image: memoryview) -> str:
-    if len(image) <= FROM or image[: len(MARK)] != MARK:
+    if len(image) <= FROM or image[: len(MARK)] != MARK or any(image[DIGEST.stop : FROM]):
         return "it has no seal"
     if image[DIGEST] != xxhash.xxh3_128_hexdigest(image[FROM:]).encode():
         return "its bytes are not those that were written (damaged or truncated)"

@@ -18,7 +18,7 @@ from jaxtyping import Int, Shaped, UInt64
 from ..errors import CacheError
 from ..files import write_whole
 from .layout import IDENTITY, Array, Scores, Shard, check_same, plain
-from .sealed import Contents, fault, seal_of, sealed
+from .sealed import Contents, seal_of, sealed
 
 FORMAT = "babelscope-shard"
 COMPRESSION = 1  # zlib's level; higher ones gain next to nothing on states
@@ -52,7 +52,7 @@ def write_shard(
     """
     # In the order of IDENTITY, whoever asks: the same inputs give the same bytes.
     attributes = {field: plain(identity[field]) for field in IDENTITY}
-    attributes |= {"format": FORMAT, "begin": shard.begin, "end": shard.end}
+    attributes |= {"format": FORMAT, "begin": shard.begin, "end": shard.end, "compression": compress}
 
     def fill(file: h5py.File) -> None:
         file.create_dataset("labels/logprob", data=scores.full.astype(np.float32))
@@ -110,30 +110,34 @@ def inflate(data: bytes, n_bytes: int, item: int) -> bytes:
     return np.frombuffer(raw, np.uint8).reshape(item, -1).T.tobytes()
 
 
-def present(path: Path, shard: Shard, identity: Mapping[str, Any]) -> bool:
-    """Whether a whole, undamaged shard with these rows is there already; a damaged one counts as missing.
+def present(path: Path, shard: Shard, identity: Mapping[str, Any], compress: bool) -> bool:
+    """Whether a whole shard with these rows is there already; a damaged one, or one that is stored otherwise, is not.
 
     Raises:
         CacheError: there is a shard, but of another cache: the field that differs is named.
     """
-    if fault(path):
+    try:
+        attributes = Contents.of(path).attributes
+    except CacheError:
         return False
-    attributes = Contents.of(path).attributes
     check_same(attributes, identity, path)
-    return (attributes["begin"], attributes["end"]) == (shard.begin, shard.end)
+    found = (attributes.get("begin"), attributes.get("end"), attributes.get("compression"))
+    return found == (shard.begin, shard.end, compress)
 
 
-def read_stored(path: Path, arrays: Sequence[Array]) -> Stored:
+def read_stored(path: Path, arrays: Sequence[Array], identity: Mapping[str, Any]) -> Stored:
     """What a shard tells of itself, without the states.
 
     Raises:
-        CacheError: it is damaged, or something else.
+        CacheError: it is damaged, or of another cache: another rank may have made it.
     """
     contents = Contents.of(path)
+    check_same(contents.attributes, identity, path)
+    # Copies: an array that looks into the file would keep it open, and there may be thousands of files.
     return Stored(
         seal_of(path),
-        Scores(contents["labels/logprob"], contents["labels/prefix_logprob"]),
-        contents["examples/n_tokens"],
-        contents["examples/n_kept"],
-        {array.name: contents[f"chunks/{array.name}"] for array in arrays},
+        Scores(contents["labels/logprob"].copy(), contents["labels/prefix_logprob"].copy()),
+        contents["examples/n_tokens"].copy(),
+        contents["examples/n_kept"].copy(),
+        {array.name: contents[f"chunks/{array.name}"].copy() for array in arrays},
     )

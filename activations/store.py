@@ -1,7 +1,7 @@
 """The cache of one condition, opened for reading. FORMAT.md describes the files.
 
 Whatever is read has its checksum compared first, so what comes out is what was captured, or an error. Files may come
-from strangers: nothing outside the cache's own folder is opened, and nothing is believed before it is checked.
+from strangers: of shards, plain files in the cache's own folder are opened alone, and nothing is believed unchecked.
 """
 
 import json
@@ -19,6 +19,7 @@ import xxhash
 from jaxtyping import Float, UInt64
 
 from ..errors import CacheError
+from ..files import open_plain
 from ..quiet import explaining
 from ..tasks import Example, Prompt
 from .layout import (
@@ -30,6 +31,7 @@ from .layout import (
     Shard,
     array_shapes,
     check_same,
+    first_layer,
     is_ragged,
     item_bytes,
     short,
@@ -123,7 +125,7 @@ class Cache:
     @property
     def folder(self) -> Path:
         """Where the shards lie."""
-        return self.path.with_name(str(self.attributes["shards"]))
+        return self.path.resolve().with_name(str(self.attributes["shards"]))
 
     @cached_property
     def shards(self) -> list[Shard]:
@@ -180,16 +182,18 @@ class Cache:
         name = f"{stream}/{position}"
         if name not in self.arrays:
             raise CacheError(f"{self.path} has no {name!r}. It has: {', '.join(self.arrays) or 'scores alone'}.")
-        first = 0 if stream == "states" else 1
+        first = first_layer(name)
         if not first <= layer <= self.n_layers:
             raise CacheError(f"{self.path} has layers {first} to {self.n_layers}; layer {layer} was asked for.")
         starts = self._starts(name)
         begin, end, step = rows.indices(int(starts[-1]))
         if step < 1:
             raise CacheError(f"Rows are read in order; a step of {step} was asked for.")
-        wanted = np.empty((max(end - begin, 0), self.shape_of(name).width), np.float32)
         overlapping = [s for s in self.shards if starts[s.number] < end and starts[s.number + 1] > begin]
         table = self._contents[f"chunks/{name}"][:, layer - first]
+        for shard in overlapping:  # before memory is taken for what a forged index says
+            self._expected_bytes(shard, name, table[shard.number])
+        wanted = np.empty((max(end - begin, 0), self.shape_of(name).width), np.float32)
 
         def fill(shard: Shard) -> None:
             start, stop = int(starts[shard.number]), int(starts[shard.number + 1])
@@ -246,17 +250,13 @@ class Cache:
     def read_layer(self, shard: Shard, array: str, place: UInt64[np.ndarray, "3"]) -> np.ndarray:
         """One layer of one shard as it is stored, [row, width] of uint16 or float32, its checksum compared."""
         offset, n_bytes, digest = (int(value) for value in place)
-        item = item_bytes(self.attributes["dtype"])
-        starts, width = self._starts(array), self.shape_of(array).width
-        raw_bytes = int(starts[shard.number + 1] - starts[shard.number]) * width * item
-        if n_bytes != raw_bytes and not raw_bytes * SMALLEST <= n_bytes <= raw_bytes * 1.01 + 64:
-            raise self._damage(shard, array, f"it says that {raw_bytes} bytes are stored in {n_bytes}")
+        raw_bytes = self._expected_bytes(shard, array, place)
+        item, width = item_bytes(self.attributes["dtype"]), self.shape_of(array).width
         try:
-            with (self.folder / shard.file_name).open("rb", buffering=0) as file:
+            with open_plain(self.folder / shard.file_name) as file:
                 data = os.pread(file.fileno(), n_bytes, offset)
         except (OSError, OverflowError) as error:
-            reason = "it is missing" if isinstance(error, FileNotFoundError) else str(error)
-            raise self._damage(shard, array, reason) from error
+            raise self._damage(shard, array, _reason(error)) from error
         if xxhash.xxh3_64_intdigest(data) != digest:
             raise self._damage(shard, array, "its bytes are not those that were written")
         if self.attributes["compression"]:
@@ -266,11 +266,31 @@ class Cache:
                 raise self._damage(shard, array, str(error)) from error
         return np.frombuffer(data, np.uint16 if item == 2 else np.float32).reshape(-1, width)
 
+    def _expected_bytes(self, shard: Shard, array: str, place: UInt64[np.ndarray, "3"]) -> int:
+        """Bytes of one layer of a shard, uncompressed, if what the index says of them can be."""
+        starts, n_bytes = self._starts(array), int(place[1])
+        rows = int(starts[shard.number + 1] - starts[shard.number])
+        raw = rows * self.shape_of(array).width * item_bytes(self.attributes["dtype"])
+        compressed = self.attributes["compression"]
+        if not (raw * SMALLEST <= n_bytes <= raw * 1.01 + 64 if compressed else n_bytes == raw):
+            raise self._damage(shard, array, f"it says that {raw} bytes are stored in {n_bytes}")
+        try:
+            size = (self.folder / shard.file_name).lstat().st_size
+        except OSError as error:
+            raise self._damage(shard, array, _reason(error)) from error
+        if int(place[0]) + n_bytes > size:
+            raise self._damage(shard, array, f"it has {size} bytes, and should have more")
+        return raw
+
     def _damage(self, shard: Shard, array: str, what: str) -> CacheError:
         return CacheError(
             f"{self.folder / shard.file_name}: {array} of rows {shard.begin} to {shard.end - 1} ({shard.language!r}) "
             f"cannot be read: {what}. See `babelscope cache verify {self.path}` and `cache repair`."
         )
+
+
+def _reason(error: Exception) -> str:
+    return "it is missing" if isinstance(error, FileNotFoundError) else str(error)
 
 
 def _widen_into(out: Float[np.ndarray, "row d_model"], stored: np.ndarray) -> None:
@@ -323,10 +343,10 @@ def _open_checked(path: Path) -> Contents:
             f"`babelscope cache upgrade {path} --out NEW.h5`."
         )
     try:
-        contents = Contents.of(path)
+        contents = Contents.of(path, links=True)
     except CacheError as error:
         raise CacheError(
-            f"{error} Move it away and run the same `babelscope cache` again: shards that are whole are used again."
+            f"{error} Move it away and run the `babelscope cache` that made it again: whole shards are used again."
         ) from error
     with explaining(f"{path} is not as FORMAT.md says", CacheError):
         try:

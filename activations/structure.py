@@ -50,6 +50,8 @@ def check_structure(contents: Contents) -> None:
             raise ValueError(f"{name} is {found.dtype} of shape {found.shape}, expected {kind} of {shape}")
     rows = contents["shards/rows"]
     ends = np.concatenate([[0], rows[:, 1]])
+    if n == 0 or s == 0:
+        raise ValueError("it holds no examples")
     if (rows[:, 0] != ends[:-1]).any() or (rows[:, 1] <= rows[:, 0]).any() or ends[-1] != n:
         raise ValueError(f"the shards do not cover rows 0 to {n - 1} one after the other")
     if (contents["examples/n_kept"] < 0).any():
@@ -60,21 +62,23 @@ def _check_attributes(attributes: dict[str, Any]) -> None:
     found = (attributes.get("format"), attributes.get("version"))
     if found != (FORMAT, VERSION):
         raise ValueError(f"it is not a babelscope cache of version {VERSION}: it says {found!r:.80}")
-    wanted = {"layers": int, "d_model": int, "d_mlp": int, "compression": bool, "shards": str, "model": str}
+    wanted = {"layers": int, "d_model": int, "d_mlp": int, "compression": bool}
+    wanted |= dict.fromkeys(("shards", "model", "adapter", "task"), str)
     for name, kind in wanted.items():
         if type(attributes.get(name)) is not kind:
             raise ValueError(f"attribute {name} is {attributes.get(name)!r:.40}")
     if missing := set(IDENTITY) - attributes.keys():
         raise ValueError(f"attribute {min(missing)} is missing")
     sizes = (attributes["d_model"], attributes["d_mlp"])
-    if not (2 <= attributes["layers"] <= 10_000 and all(0 <= size <= 1_000_000 for size in sizes)):
+    if not (2 <= attributes["layers"] <= 10_000 and 1 <= sizes[0] <= 1_000_000 and 0 <= sizes[1] <= 1_000_000):
         raise ValueError(f"it says {attributes['layers']} layers of width {attributes['d_model']}")
     if attributes["dtype"] not in ("bfloat16", "float32"):
         raise ValueError(f"dtype {attributes['dtype']!r:.40} is not bfloat16 or float32")
     if not SAFE_NAME.fullmatch(attributes["shards"]):
         raise ValueError(f"its shards are said to lie in {attributes['shards']!r:.60}, which is no folder beside it")
-    for name in ("arrays", "labels", "languages"):
-        if not isinstance(attributes[name], list) or not all(isinstance(item, str) for item in attributes[name]):
+    attributes["shards"].encode()  # a lone surrogate is no name of a folder
+    for name in ("arrays", "labels", "languages", "trained_languages"):
+        if not isinstance(attributes.get(name), list) or not all(isinstance(item, str) for item in attributes[name]):
             raise ValueError(f"attribute {name} is {attributes[name]!r:.40}")
     if not set(attributes["arrays"]) <= set(ARRAYS):
         raise ValueError(f"arrays {attributes['arrays']!r:.80} are not among {', '.join(ARRAYS)}")

@@ -1,19 +1,19 @@
 """From version 1, one HDF5 file for everything, to the present format."""
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 
 from ..errors import CacheError
+from ..files import working_in
 from ..quiet import explaining
 from ..tasks import Example, Prompt
-from .cache import alone_in
 from .index import Asked, write_index
-from .layout import IDENTITY, KEPT, Scores, array_shapes, plain, plan_shards, row_bytes, shards_folder
+from .layout import IDENTITY, KEPT, Scores, array_shapes, plain, plan_shards, shard_rows, shards_folder
 from .shards import read_stored, write_shard
 
 REQUIRED = ("labels/prefix_logprob", "content_free/prefix_logprob")  # the first files of version 1 lack them
@@ -21,6 +21,8 @@ REQUIRED = ("labels/prefix_logprob", "content_free/prefix_logprob")  # the first
 
 def upgrade(old: Path, out: Path, compress: bool = False) -> None:
     """Write the cache of version 1 in `old` as a cache of the present version; `old` stays as it is.
+
+    Version 1 has no table of its own: the HDF5 library reads it. Upgrade files that you trust.
 
     Raises:
         CacheError: `old` is something else, unfinished or damaged, or `out` is there already.
@@ -45,13 +47,14 @@ def _write(file: h5py.File, old: Path, out: Path, compress: bool) -> None:
     arrays = array_shapes(names, int(attributes["layers"]) - 1, int(attributes["d_model"]), 0)
     for key in ("complete", "positions", "format", "version"):
         attributes.pop(key, None)
+    attributes.setdefault("asking", json.dumps({}))
     attributes |= {"arrays": names, "compression": compress, "d_mlp": 0}  # version 1 did not tell
     prompts = _prompts(file)
     counts = Counter(prompt.example.language for prompt in prompts)
-    shards = plan_shards(counts, row_bytes(arrays, str(attributes["dtype"])))
+    shards = plan_shards(counts, shard_rows(arrays, str(attributes["dtype"])))
     identity = {field: attributes[field] for field in IDENTITY}
     folder = shards_folder(out)
-    with alone_in(folder):
+    with working_in(folder, CacheError):
         for shard in shards:
             rows = slice(shard.begin, shard.end)
             states = {name: file[name][rows] for name in names}
@@ -59,8 +62,10 @@ def _write(file: h5py.File, old: Path, out: Path, compress: bool) -> None:
             n_tokens = file["examples/n_tokens"][rows]
             n_kept = np.zeros_like(n_tokens)  # not told either; no array needs it
             write_shard(folder / shard.file_name, shard, states, scores, n_tokens, n_kept, identity, compress)
-        stored = [read_stored(folder / shard.file_name, arrays) for shard in shards]
-        write_index(out, shards, stored, arrays, Asked.of(prompts), _content_free(file), _filled(attributes))
+        stored = [read_stored(folder / shard.file_name, arrays, identity) for shard in shards]
+        write_index(out, folder, shards, stored, arrays, Asked.of(prompts), _content_free(file), attributes)
+        if not arrays:
+            shutil.rmtree(folder)  # the index holds the scores
 
 
 def _prompts(file: h5py.File) -> list[Prompt]:
@@ -75,8 +80,3 @@ def _prompts(file: h5py.File) -> list[Prompt]:
 def _content_free(file: h5py.File) -> tuple[list[str], Scores]:
     group = file["content_free"]
     return list(group["language"].asstr()[:]), Scores(group["logprob"][:], group["prefix_logprob"][:])
-
-
-def _filled(attributes: dict[str, Any]) -> dict[str, Any]:
-    """HDF5 hands empty lists out as arrays of floats."""
-    return attributes | {"asking": attributes.get("asking", json.dumps({}))}

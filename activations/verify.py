@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CacheError
-from .layout import Shard
+from .layout import Shard, first_layer
 from .sealed import fault, seal_of
 from .store import Cache
 
@@ -43,9 +43,8 @@ def verify(path: Path | str, on_progress: Callable[[int, int], None] = lambda do
 def _unreadable(cache: Cache, shard: Shard) -> tuple[str, ...]:
     found = []
     for name in cache.arrays:
-        layers = [
-            layer for layer, place in enumerate(cache.places(name, shard)) if not _reads(cache, shard, name, place)
-        ]
+        places = enumerate(cache.places(name, shard), first_layer(name))
+        layers = [layer for layer, place in places if not _reads(cache, shard, name, place)]
         if layers:
             found.append(f"{name}: layer{'s' * (len(layers) > 1)} {', '.join(map(str, layers))}")
     return tuple(found)

@@ -9,7 +9,7 @@ import torch
 from babelscope.activations.cache import stored_dtype
 from babelscope.activations.capture import capture
 from babelscope.activations.index import Asked, write_index
-from babelscope.activations.layout import IDENTITY, KEPT, Array, Scores, plan_shards, shards_folder
+from babelscope.activations.layout import IDENTITY, KEPT, Array, Scores, plan_shards, shard_rows, shards_folder
 from babelscope.activations.shards import read_stored, write_shard
 from babelscope.activations.store import Cache
 from babelscope.tasks import Asking, Example, Prompt, few_shot_prompts, load_task
@@ -37,7 +37,7 @@ def _writing(folder: Path, sizes: Sizes) -> tuple[Row, str]:
     captured = capture(model, prompts, task.labels)
     capturing = time.perf_counter() - started
     states = {name: values.bfloat16().view(torch.uint16).numpy() for name, values in captured.arrays.items()}
-    (shard,) = plan_shards({"zh": len(prompts)}, 1)
+    (shard,) = plan_shards({"zh": len(prompts)}, len(prompts))
     scores = Scores(captured.logprob.numpy(), captured.prefix_logprob.numpy())
 
     def write(compress: bool) -> Path:
@@ -99,7 +99,7 @@ def _reading(folder: Path, sizes: Sizes) -> tuple[Row, str]:
 def _write_large(path: Path, n: int) -> None:
     """Random bits, the same in all shards but the first row: disk and checksums do not care."""
     arrays = [Array(name, LAYERS, D_MODEL) for name in KEPT]
-    shards = plan_shards({"en": n}, 2 * LAYERS * D_MODEL * 2)
+    shards = plan_shards({"en": n}, shard_rows(arrays, "bfloat16"))
     states = np.random.default_rng(1).integers(0, 2**15, (shards[0].end, LAYERS, D_MODEL), dtype=np.uint16)
     stored = []
     for shard in shards:
@@ -109,12 +109,15 @@ def _write_large(path: Path, n: int) -> None:
         place = shards_folder(path) / shard.file_name
         whole = dict.fromkeys(KEPT, states[:size])
         write_shard(place, shard, whole, scores, np.ones(size, int), np.ones(size, int), _identity())
-        stored.append(read_stored(place, arrays))
+        stored.append(read_stored(place, arrays, _identity()))
     prompts = [Prompt(Example(str(i), "en", "test", "text", "negative"), "", "") for i in range(n)]
     one = Scores(np.zeros((1, 2), np.float32), np.zeros((1, 2), np.float32))
-    more = {"layers": LAYERS, "d_model": D_MODEL, "d_mlp": 0, "compression": False, "model": "", "languages": ["en"]}
+    more = {"layers": LAYERS, "d_model": D_MODEL, "d_mlp": 0, "compression": False, "model": "", "adapter": ""}
+    more |= {"languages": ["en"], "trained_languages": []}
     words = dict.fromkeys(("label_words", "answer_words", "asking"), "{}")
-    write_index(path, shards, stored, arrays, Asked.of(prompts), (["en"], one), _identity() | more | words)
+    write_index(
+        path, shards_folder(path), shards, stored, arrays, Asked.of(prompts), (["en"], one), _identity() | more | words
+    )
 
 
 def _identity() -> dict[str, object]:

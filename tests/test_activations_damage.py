@@ -15,7 +15,7 @@ from babelscope.activations.merge import merge
 from babelscope.activations.repair import repair
 from babelscope.activations.store import Cache
 from babelscope.activations.verify import verify
-from babelscope.errors import BusyError, CacheError
+from babelscope.errors import BusyError, CacheError, NoMemoryError, UsageError
 from babelscope.files import alone
 from babelscope.models import Model, open_model
 from babelscope.tasks import Asking, load_task
@@ -31,7 +31,7 @@ def cached(tiny: Callable[..., Model], tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def shards(path: Path) -> list[Path]:
-    return sorted(path.with_name("base.shards").glob("*.h5"))
+    return sorted(path.with_name("base.h5.shards").glob("*.h5"))
 
 
 def flip(path: Path, place: int, bit: int = 0) -> None:
@@ -105,7 +105,6 @@ def test_repair_that_computes_other_digits_updates_the_checksums(
     """Another machine adds numbers in another order."""
     before = everything(cached)
     shards(cached)[3].unlink()
-    monkeypatch.setattr("babelscope.activations.capture.TOKEN_BUDGET", 64)
     model = tiny()
     block = model.blocks[0]
     block.register_forward_hook(lambda module, args, output: output * (1 + 1e-3))
@@ -145,7 +144,10 @@ def test_damage_to_the_index_is_refused_before_it_is_read(
 
 def test_two_processes_on_one_output_are_refused(tiny: Callable[..., Model], tmp_path: Path) -> None:
     """The lock is the system's, so a second open file stands for a second process."""
-    with alone(tmp_path / "base.shards" / ".lock"), pytest.raises(BusyError, match=r"in use by another run \(process"):
+    with (
+        alone(tmp_path / "base.h5.shards" / ".lock"),
+        pytest.raises(BusyError, match=r"in use by another run \(process"),
+    ):
         write_cache(tiny(), REQUEST, tmp_path / "base.h5")
     assert not (tmp_path / "base.h5").exists()
 
@@ -216,13 +218,83 @@ def test_a_prompt_without_memory_is_named(tiny: Callable[..., Model], tmp_path: 
     model = tiny()
 
     def scarce(module: object, args: object, kwargs: dict[str, torch.Tensor]) -> None:
-        if len(kwargs["input_ids"]) > 0 and kwargs["input_ids"].shape[1] > 8 and kwargs.get("past_key_values"):
+        if kwargs["past_key_values"].get_seq_length() > 0:  # not the shared prefix
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
 
     model.body.register_forward_pre_hook(scarce, with_kwargs=True)
-    with pytest.raises((CacheError, RuntimeError), match="memory"):
+    with pytest.raises(NoMemoryError, match=r"no memory for a single prompt such as '.*' in 'en'"):
         write_cache(model, REQUEST, tmp_path / "base.h5")
     assert not (tmp_path / "base.h5").exists()
+
+
+def test_damage_in_another_stream_is_named_by_its_block(tiny: Callable[..., Model], tmp_path: Path) -> None:
+    path = tmp_path / "base.h5"
+    write_cache(tiny(), replace(REQUEST, keep=("neurons/last",)), path)
+    with Cache(path) as cache:
+        offset = int(cache.places("neurons/last", cache.shards[0])[0, 0])
+    flip(shards(path)[0], offset)
+    assert verify(path)[0].arrays == ("neurons/last: layer 1",)
+
+
+def test_resuming_with_another_compression_stores_all_shards_alike(
+    cached: Path, tiny: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = everything(cached)
+    cached.unlink()
+    shards(cached)[0].unlink()
+    write_cache(tiny(), replace(REQUEST, compress=True), cached)
+    for name, values in everything(cached).items():
+        np.testing.assert_array_equal(values, wanted[name])
+
+
+def test_a_planted_link_in_place_of_the_lock_is_not_followed(tiny: Callable[..., Model], tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("do not touch")
+    folder = tmp_path / "base.h5.shards"
+    folder.mkdir()
+    (folder / ".lock").symlink_to(precious)
+    with pytest.raises(CacheError, match="cannot be written"):
+        write_cache(tiny(), REQUEST, tmp_path / "base.h5")
+    assert precious.read_text() == "do not touch"
+    (folder / ".lock").unlink()
+    folder.rmdir()
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CacheError, match="symbolic link"):
+        write_cache(tiny(), REQUEST, tmp_path / "base.h5")
+
+
+def test_an_index_that_is_a_link_finds_its_shards(cached: Path, tmp_path: Path) -> None:
+    wanted = everything(cached)
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "current.h5"
+    link.symlink_to(cached)
+    np.testing.assert_array_equal(everything(link)["last3"], wanted["last3"])
+    assert verify(link) == []
+
+
+def test_caches_whose_names_differ_in_their_ending_alone_do_not_meet(
+    tiny: Callable[..., Model], tmp_path: Path
+) -> None:
+    write_cache(tiny(), REQUEST, tmp_path / "a.h5")
+    write_cache(tiny("gpt2"), REQUEST, tmp_path / "a.v2.h5")
+    write_cache(tiny("qwen2"), REQUEST, tmp_path / "a")
+    assert [verify(tmp_path / name) for name in ("a.h5", "a.v2.h5", "a")] == [[], [], []]
+
+
+def test_a_score_that_is_not_finite_is_named(tiny: Callable[..., Model], tmp_path: Path) -> None:
+    model = tiny()
+    model.unembedding.weight.data[5] = float("nan")
+    with pytest.raises(CacheError, match=r"log-probabilities of example .* label 0, is not finite"):
+        write_cache(model, replace(REQUEST, keep=()), tmp_path / "base.h5")
+
+
+def test_the_same_array_twice_is_refused_before_anything_is_captured(
+    tiny: Callable[..., Model], tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="kept twice"):
+        write_cache(tiny(), replace(REQUEST, keep=("states/last", "states/last")), tmp_path / "base.h5")
+    with pytest.raises(UsageError, match="nothing to cache"):
+        write_cache(tiny(), replace(REQUEST, languages=()), tmp_path / "base.h5")
 
 
 def test_merged_caches_equal_the_one_of_all_prompts(

@@ -8,7 +8,6 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from babelscope.activations.layout import widen
 from babelscope.activations.store import Cache
 from babelscope.cli import app
 from babelscope.errors import CacheError, UsageError
@@ -42,7 +41,7 @@ def test_ls_and_info_tell_what_is_there(base: Path) -> None:
     assert (entry["task"], entry["languages"], entry["examples"]) == ("sentiment", 2, 8)
     assert entry["bytes"] == sum(path.stat().st_size for path in base.parent.rglob("*.h5"))
     (known,) = rows("cache", "info", base)
-    assert known["shards"] == "base.shards"
+    assert known["shards"] == "base.h5.shards"
     assert known["n_shards"] == 2
     assert known["dtype"] == "float32"
     assert "answer_words" in invoke("cache", "info", base).stdout
@@ -50,7 +49,7 @@ def test_ls_and_info_tell_what_is_there(base: Path) -> None:
 
 def test_verify_then_repair(base: Path) -> None:
     assert rows("cache", "verify", base) == []
-    (base.parent / "base.shards" / "00001.h5").unlink()
+    (base.parent / "base.h5.shards" / "00001.h5").unlink()
     result = invoke("cache", "verify", base, "--json")
     assert result.exit_code == 1
     (damage,) = json.loads(result.stdout)["rows"]
@@ -61,18 +60,24 @@ def test_verify_then_repair(base: Path) -> None:
 
 
 def test_gc_lists_and_deletes_leftovers_alone(base: Path) -> None:
-    shards = base.parent / "base.shards"
+    shards = base.parent / "base.h5.shards"
     (shards / ".00000.h5.1234.partial").write_bytes(b"half")
     (shards / "00009.h5").write_bytes(b"of another time")
-    unfinished = base.parent / "other.shards"
+    unfinished = base.parent / "other.h5.shards"
     unfinished.mkdir()
     (unfinished / "00000.h5").write_bytes(b"x")
+    (unfinished / ".lock").touch()
+    foreign = base.parent / "photos.shards"
+    foreign.mkdir()
+    (foreign / "cat.png").write_bytes(b"not ours")
+    renamed = base.rename(base.parent / "renamed.index")  # the shards are still its
     listed = {Path(row["path"]).name for row in rows("cache", "gc", base.parent)}
-    assert listed == {".00000.h5.1234.partial", "00009.h5", "other.shards"}
+    assert listed == {".00000.h5.1234.partial", "00009.h5", "other.h5.shards"}
     assert unfinished.exists()
     rows("cache", "gc", base.parent, "--delete")
     assert not unfinished.exists()
-    assert rows("cache", "verify", base) == []
+    assert [path.name for path in foreign.iterdir()] == ["cat.png"]
+    assert rows("cache", "verify", renamed) == []
     assert rows("cache", "gc", base.parent) == []
 
 
@@ -124,7 +129,7 @@ def test_optional_arrays_are_asked_about_first(tiny_folder: Callable[[str], Path
     with Cache(tmp_path / "big.h5") as cache:
         assert cache.arrays == ("states/all", "neurons/last")
     assert capture(tiny_folder("llama"), tmp_path / "small.h5", "--keep", "none").exit_code == 0
-    assert not (tmp_path / "small.shards").exists()
+    assert not (tmp_path / "small.h5.shards").exists()
     assert rows("cache", "verify", tmp_path / "small.h5") == []
     wrong = capture(tiny_folder("llama"), tmp_path / "x.h5", "--keep", "first")
     assert "Unknown array 'first'" in str(wrong.exception)
@@ -159,7 +164,7 @@ def test_upgrade_from_version_one_keeps_every_number(base: Path, compress: bool)
     with Cache(base) as one, Cache(new) as other, h5py.File(old) as file:
         for layer in range(one.n_layers + 1):
             np.testing.assert_array_equal(other.states("mean", layer), one.states("mean", layer))
-            np.testing.assert_array_equal(other.states("last", layer), widen(file["states/last"][:, layer]))
+            np.testing.assert_array_equal(other.states("last", layer), file["states/last"][:, layer])
         np.testing.assert_array_equal(other.scores().prefix, one.scores().prefix)
         assert other.examples().drop(columns="n_kept").equals(one.examples().drop(columns="n_kept"))
     assert rows("cache", "verify", new) == []

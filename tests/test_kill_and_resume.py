@@ -81,10 +81,10 @@ def test_killed_at_random_moments_it_resumes_to_the_same_bytes(
     wanted = result(tmp_path / "whole")
     assert len(wanted) >= 3
     rng = random.Random(0)
-    kills = attempts = finished = 0
+    kills = outputs = 0
     while kills < KILLS:
-        out = tmp_path / f"killed{attempts}"
-        attempts += 1
+        out = tmp_path / f"killed{outputs}"
+        outputs += 1
         in_this = 0
         # The later tries are given more time, so that every output is finished.
         while (
@@ -93,9 +93,8 @@ def test_killed_at_random_moments_it_resumes_to_the_same_bytes(
             assert code == -signal.SIGKILL
             in_this += 1
         kills += in_this
-        finished += 1
         assert result(out) == wanted, f"after {in_this} kills"
-    assert finished == attempts
+    assert outputs > 1
 
 
 @pytest.mark.parametrize("job", [capture_job, training_job])
@@ -104,10 +103,9 @@ def test_interrupted_from_the_keyboard_it_resumes(
 ) -> None:
     model = tiny_folder("llama")
     assert run(processes, job, model, tmp_path / "whole") == 0
-    for seconds in (0.3, 0.6, 0.9):
-        run(processes, job, model, tmp_path / "out", (seconds, signal.SIGINT))
-    if not ((tmp_path / "out" / "base.h5").exists() or (tmp_path / "out" / "adapter").exists()):
-        assert run(processes, job, model, tmp_path / "out") == 0
+    interrupted = [run(processes, job, model, tmp_path / "out", (s, signal.SIGINT)) for s in (0.3, 0.5, 0.7)]
+    assert any(interrupted)
+    assert run(processes, job, model, tmp_path / "out") == 0
     assert result(tmp_path / "out") == result(tmp_path / "whole")
 
 
@@ -117,7 +115,7 @@ def test_what_was_written_before_the_kill_is_not_captured_again(
     """Resuming must save work, not only end well."""
     model = tiny_folder("llama")
     assert run(processes, capture_job, model, tmp_path) == 0
-    shards = sorted((tmp_path / "base.shards").glob("*.h5"))
+    shards = sorted((tmp_path / "base.h5.shards").glob("*.h5"))
     times = {path: path.stat().st_mtime_ns for path in shards}
     (tmp_path / "base.h5").unlink()
     for path in shards[::3]:
@@ -136,7 +134,7 @@ def test_power_cut_leaves_truncated_shards_that_are_captured_again_on_resume(
     assert run(processes, capture_job, model, tmp_path / "cut") == 0
     (tmp_path / "cut" / "base.h5").unlink()
     rng = random.Random(1)
-    for shard in (tmp_path / "cut" / "base.shards").glob("*.h5"):
+    for shard in (tmp_path / "cut" / "base.h5.shards").glob("*.h5"):
         os.truncate(shard, rng.randrange(shard.stat().st_size))
     assert run(processes, capture_job, model, tmp_path / "cut") == 0
     assert result(tmp_path / "cut") == result(tmp_path / "whole")

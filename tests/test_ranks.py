@@ -58,7 +58,7 @@ def test_the_shards_of_a_lost_rank_are_taken_up_when_three_ranks_resume(model: P
     cache(1, model, tmp_path / "one" / "base.h5")
     cache(1, model, tmp_path / "three" / "base.h5")
     (tmp_path / "three" / "base.h5").unlink()
-    lost = [tmp_path / "three" / "base.shards" / f"0000{number}.h5" for number in (0, 2)]
+    lost = [tmp_path / "three" / "base.h5.shards" / f"0000{number}.h5" for number in (0, 2)]
     for shard in lost:
         shard.unlink()
     cache(3, model, tmp_path / "three" / "base.h5")

@@ -55,6 +55,9 @@ def test_an_unchanged_table_is_read(cached: Path) -> None:
         (attribute("shards", "../elsewhere.shards"), "no folder beside it"),
         (attribute("shards", "/etc/x.shards"), "no folder beside it"),
         (attribute("d_model", 10**12), "layers of width 1000000000000"),
+        (attribute("d_model", 0), "of width 0"),
+        (attribute("shards", "\ud800.shards"), "surrogate"),
+        (attribute("trained_languages", None), "trained_languages is None"),
         (attribute("layers", 10**9), "1000000000 layers"),
         (attribute("d_model", "32"), "attribute d_model is '32'"),
         (attribute("dtype", "float16"), "is not bfloat16 or float32"),
@@ -92,7 +95,7 @@ def test_a_compression_bomb_is_refused(cached: Path, tiny: Callable[..., Model])
     bomb = zlib.compress(bytes(10_000_000), 9)
     with pytest.raises(ValueError, match="where 4096 were expected"):
         inflate(bomb, 4096, 4)
-    forge(cached, attribute("compression", True))
+    forge(cached, attribute("compression", True))  # what is stored as it is does not inflate
     with Cache(cached) as cache, pytest.raises(CacheError, match="cannot be read"):
         cache.states("last", 0)
 
@@ -105,11 +108,11 @@ def test_shards_of_any_kind_are_never_opened_by_the_hdf5_library(cached: Path, m
     with Cache(cached) as cache:
         cache.states("last", 1)
         cache.examples()
-    assert Contents.of(cached.parent / "base.shards" / "00000.h5").attributes["begin"] == 0
+    assert Contents.of(cached.parent / "base.h5.shards" / "00000.h5").attributes["begin"] == 0
 
 
 def test_a_linked_shard_that_is_another_file_is_refused(cached: Path) -> None:
-    shard = cached.parent / "base.shards" / "00000.h5"
+    shard = cached.parent / "base.h5.shards" / "00000.h5"
     shard.unlink()
     shard.symlink_to("/etc/hostname")
     with Cache(cached) as cache, pytest.raises(CacheError, match="cannot be read"):
@@ -138,9 +141,12 @@ def test_pickled_adapters_and_models_with_code_are_refused(
     folder = tmp_path / "model"
     shutil.copytree(tiny_folder("llama"), folder)
     config = json.loads((folder / "config.json").read_text())
-    config |= {"model_type": "evil", "auto_map": {"AutoModelForCausalLM": "evil.Evil", "AutoConfig": "evil.Config"}}
+    config |= {"auto_map": {"AutoModelForCausalLM": "evil.Evil", "AutoConfig": "evil.Config"}}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "evil.py").write_text("import pathlib\npathlib.Path('ran').touch()\n")
+    open_model(str(folder), dtype="float32", device="cpu")  # as the llama that it is
+    config["model_type"] = "evil"
+    (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match="'evil' is not known"):
         open_model(str(folder))
     assert not Path("ran").exists()

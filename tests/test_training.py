@@ -190,7 +190,7 @@ def test_a_damaged_checkpoint_is_told_and_not_used(
 
     with pytest.raises(KeyboardInterrupt):
         train(tiny(), pairs, RECIPE, tmp_path / "adapter", on_progress=stop)
-    (checkpoint,) = [path for path in (tmp_path / ".adapter.training").iterdir() if path.name != "lock"]
+    (checkpoint,) = [path for path in (tmp_path / ".adapter.training").iterdir() if path.name != ".lock"]
     data = bytearray(checkpoint.read_bytes())
     data[-3] ^= 1
     checkpoint.write_bytes(data)

@@ -42,14 +42,12 @@ class Standing:
 def save_checkpoint(
     path: Path, standing: Standing, parameters: Sequence[Tensor], optimiser: torch.optim.Optimizer
 ) -> None:
-    """Write parameters, their last good values, the optimiser's moments, the random state, and the curve.
+    """Write parameters, their last good values, the optimiser's moments, and the curve.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full.
     """
-    tensors = {"random": torch.get_rng_state()}
-    if parameters[0].is_cuda:
-        tensors["random.cuda"] = torch.cuda.get_rng_state(parameters[0].device)
+    tensors: dict[str, Tensor] = {}
     for i, (parameter, good) in enumerate(zip(parameters, standing.good, strict=True)):
         tensors |= {f"{i}.value": parameter.detach(), f"{i}.good": good}
         tensors |= {f"{i}.{name}": value for name, value in optimiser.state[parameter].items()}
@@ -69,9 +67,6 @@ def load_checkpoint(path: Path, parameters: Sequence[Tensor], optimiser: torch.o
         return None
     tensors = load(data[DIGEST:])
     curve = [Progress(**line) for line in json.loads(bytes(tensors.pop("curve").tolist()))]
-    torch.set_rng_state(tensors.pop("random"))
-    if "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors.pop("random.cuda"), parameters[0].device)
     of_each: list[dict[str, Tensor]] = [{} for _ in parameters]
     for name, tensor in tensors.items():
         i, kind = name.split(".")

@@ -9,7 +9,6 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ..errors import TrainingError, UsageError
-from ..files import alone, sweep, writing_folder
+from ..files import working_in, writing_folder
 from ..fingerprints import sha256_of
-from ..memory import out_of_memory
+from ..memory import halving
 from ..models import Family, Model, adapter_inputs, fingerprints
 from ..quiet import quiet_transformers
 from ..ranks import Ranks, current
@@ -52,6 +51,7 @@ def train(
         TrainingError: the loss became NaN or infinite; the last good adapter is kept in `<out>.last-good`.
         UsageError: `out` is something else already, the model has an adapter already, or there are too few pairs.
         BusyError: another process trains to `out`.
+        NoMemoryError: there is no memory for a single pair.
     """
     out, ranks = Path(out), current()
     if model.adapter is not None:
@@ -61,20 +61,29 @@ def train(
     total = recipe.epochs * math.ceil(len(training) / recipe.pairs_per_step)
     inputs = training_inputs(model.folder, model.dtype, pairs, recipe, seed)
     scratch = out.with_name(f".{out.name}.training")
-    if out.exists():
-        if adapter_inputs(out) != inputs:
-            raise UsageError(f"{out} exists already, and is not this adapter. Choose another --out, or move it away.")
-        shutil.rmtree(scratch, ignore_errors=True)  # a run that was killed after its last step leaves it
-        return read_curve(out)
     checkpoint = scratch / sha256_of(inputs)[:16]  # of this run alone: another recipe starts from the beginning
-    torch.manual_seed(seed)
-    with ranks.leading(_alone(scratch)):
+
+    def there() -> bool:
+        if out.exists() and adapter_inputs(out) != inputs:
+            raise UsageError(f"{out} exists already, and is not this adapter. Choose another --out, or move it away.")
+        return out.exists()
+
+    there()  # before a folder is made for nothing
+    with ranks.leading(working_in(scratch, UsageError)):
         ranks.wait()
+        if ranks.agree(there()):
+            if ranks.first:
+                shutil.rmtree(scratch)
+            return read_curve(out)
+        torch.manual_seed(seed)
         adapted = _add_lora(model, recipe)
         try:
             parameters = [p for p in adapted.parameters() if p.requires_grad]
             optimiser = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=0.0)
             standing = load_checkpoint(checkpoint, parameters, optimiser)
+            done = standing.step if standing else 0
+            if ranks.agree(done) != done:
+                raise TrainingError(f"{checkpoint} is not the same file for all processes. Start the run again.")
             if standing is None:
                 first = Progress(0, None, _evaluate(model, validation, recipe, ranks), 0.0, _rate(recipe, 0, total))
                 standing = Standing([first], _snapshot(parameters))
@@ -83,6 +92,7 @@ def train(
             for step, rows in _remaining(training, recipe, seed, standing.step):
                 started = time.perf_counter()
                 adapted.train()
+                torch.manual_seed((seed * total + step) * ranks.size + ranks.rank)  # dropout, whenever the step is run
                 for group in optimiser.param_groups:
                     group["lr"] = _rate(recipe, step - 1, total)
                 loss = _accumulate(model, rows, recipe, parameters, ranks)
@@ -91,6 +101,7 @@ def train(
                     if ranks.first:
                         _keep_good(adapted, parameters, standing, out)
                         shutil.rmtree(scratch)  # the same steps would diverge again
+                    ranks.wait()
                     raise TrainingError(
                         f"Training diverged at step {step} of {total}: loss {loss:.4g}, gradient norm {norm:.4g}. The "
                         f"adapter as it last was good is in {_last_good(out)}. Try a lower learning rate (it is "
@@ -108,24 +119,12 @@ def train(
                 if validated and step < total and ranks.first:
                     _save_checkpoint(checkpoint, standing, parameters, optimiser)
             if ranks.first:
-                _save(adapted, out, curve, inputs)
+                _save(adapted, out, curve, inputs, scratch)
                 shutil.rmtree(scratch)
             ranks.wait()
         finally:
             adapted.unload()  # the caller's model is as it was
     return curve
-
-
-@contextmanager
-def _alone(scratch: Path) -> Iterator[None]:
-    """Hold the lock of the folder for checkpoints."""
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(alone(scratch / "lock"))
-            sweep(scratch)
-        except OSError as error:
-            raise UsageError(f"{scratch.parent} cannot be written: {error.strerror}. Choose another --out.") from error
-        yield
 
 
 def read_curve(adapter: Path) -> list[Progress]:
@@ -182,44 +181,41 @@ def _rate(recipe: Recipe, step: int, total: int) -> float:
 def _accumulate(model: Model, rows: Sequence[Row], recipe: Recipe, parameters: Sequence[Tensor], ranks: Ranks) -> float:
     """Gradients of one step's rows, over all ranks. Returns the loss per answer token, which is what they are of."""
     predictions = sum(len(row.ids) - row.answer for row in rows)
-    loss = _backward(model, ranks.mine(list(rows)), recipe.tokens_per_batch, predictions, parameters)
-    for parameter in parameters:
-        if parameter.grad is None:  # this rank had no rows
+    own = ranks.mine(list(rows))
+
+    def backward(budget: int) -> float:
+        for parameter in parameters:  # a larger batch may have failed half-way
             parameter.grad = torch.zeros_like(parameter)
-    total = torch.tensor(loss, dtype=torch.float64)
-    ranks.add_up([total, *(p.grad for p in parameters if p.grad is not None)])
-    return float(total)
-
-
-def _backward(model: Model, rows: Sequence[Row], budget: int, predictions: int, parameters: Sequence[Tensor]) -> float:
-    """Forward and backward in batches of `budget` tokens; of smaller ones where there is no memory for them."""
-    loss = 0.0
-    try:
-        for batch in batches(rows, budget):
+        loss = 0.0
+        for batch in batches(own, budget):
             share = _summed_loss(model, batch) / predictions
             share.backward()  # type: ignore[no-untyped-call]
             loss += share.item()
         return loss
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        if budget < max(len(row.ids) for row in rows):  # rows run alone already
-            raise TrainingError(
-                f"There is no memory to train on a pair of {max(len(row.ids) for row in rows)} tokens. Use shorter "
-                "pairs, a smaller model, or --dtype bfloat16."
-            ) from error
-    for parameter in parameters:
-        parameter.grad = None
-    return _backward(model, rows, budget // 2, predictions, parameters)
+
+    total = torch.tensor(
+        halving(backward, recipe.tokens_per_batch, _longest(own), "a single pair"), dtype=torch.float64
+    )
+    ranks.add_up([total, *(p.grad for p in parameters if p.grad is not None)])
+    return float(total)
 
 
 def _evaluate(model: Model, rows: Sequence[Row], recipe: Recipe, ranks: Ranks) -> float:
+    own = ranks.mine(list(rows))
+
+    def losses(budget: int) -> float:
+        with torch.inference_mode():
+            return sum(_summed_loss(model, batch).item() for batch in batches(own, budget))
+
     model.net.eval()
-    with torch.inference_mode():
-        own = batches(ranks.mine(list(rows)), recipe.tokens_per_batch)
-        total = torch.tensor(sum(_summed_loss(model, batch).item() for batch in own), dtype=torch.float64)
+    total = torch.tensor(halving(losses, recipe.tokens_per_batch, _longest(own), "a single pair"), dtype=torch.float64)
     ranks.add_up([total])
     return float(total) / sum(len(row.ids) - row.answer for row in rows)
+
+
+def _longest(rows: Sequence[Row]) -> int:
+    """Tokens of the longest row: with a smaller budget rows run alone, and there is no less to ask for."""
+    return max((len(row.ids) for row in rows), default=0)
 
 
 def _summed_loss(model: Model, batch: Batch) -> Tensor:
@@ -239,7 +235,7 @@ def _keep_good(adapted: Any, parameters: Sequence[Tensor], standing: Standing, o
         for parameter, value in zip(parameters, standing.good, strict=True):
             parameter.copy_(value)
     shutil.rmtree(_last_good(out), ignore_errors=True)
-    _save(adapted, _last_good(out), standing.curve, {})
+    _save(adapted, _last_good(out), standing.curve, {}, None)
 
 
 def _last_good(out: Path) -> Path:
@@ -258,10 +254,10 @@ def _save_checkpoint(
         ) from error
 
 
-def _save(adapted: Any, out: Path, curve: Sequence[Progress], inputs: dict[str, Any]) -> None:
+def _save(adapted: Any, out: Path, curve: Sequence[Progress], inputs: dict[str, Any], scratch: Path | None) -> None:
     """Write the whole folder under another name, then rename it."""
     try:
-        with writing_folder(out) as folder:
+        with writing_folder(out, scratch) as folder:
             adapted.save_pretrained(folder, safe_serialization=True)
             (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
             with (folder / "training.csv").open("w", newline="", encoding="utf-8") as file:
