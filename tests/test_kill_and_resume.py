@@ -28,15 +28,21 @@ PRELOADED = ["babelscope.training", "babelscope.activations.cache", "peft", "tra
 Job = Callable[[str, str], None]
 
 
-def capture_job(model: str, out: str) -> None:
+def prepare() -> None:
     torch.set_num_threads(1)
+    # A shell starts what runs in the background deaf to the keyboard, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def capture_job(model: str, out: str) -> None:
+    prepare()
     layout.SHARD_ROWS = 6  # many small shards: many places to be killed at
     request = Request(load_task("sentiment"), ("en", "de", "sw"), Asking(shots=1), limit=40)
     write_cache(open_model(model, dtype="float32", device="cpu"), request, Path(out) / "base.h5")
 
 
 def training_job(model: str, out: str) -> None:
-    torch.set_num_threads(1)
+    prepare()
     pairs = question_pairs(load_task("sentiment"), directions_of(["de-en"]), 60, seed=3)
     recipe = Recipe(epochs=2, pairs_per_step=4, validate_every=2, dropout=0.1)  # dropout draws random numbers
     train(open_model(model, dtype="float32", device="cpu"), pairs, recipe, Path(out) / "adapter", seed=3)
