@@ -76,7 +76,7 @@ def capture_command(
     from .activations.cache import Request, stored_dtype, write_cache
     from .activations.doctor import require_sound
     from .activations.layout import array_name
-    from .activations.store import cache_bytes
+    from .activations.store import Cache
     from .models import open_model
     from .tasks import load_task, select_languages
 
@@ -94,7 +94,8 @@ def capture_command(
         require_sound(opened, request.prompts()[first][:2], request.answer_words(first))
     with progress("cache") as report:
         written = write_cache(opened, request, out, report)
-    show([{"cache": str(out), "written": written, "bytes": cache_bytes(out)}], as_json)
+    with Cache(out) as cache:
+        show([{"cache": str(out), "written": written, "bytes": cache.n_bytes}], as_json)
 
 
 def _confirm_size(model: "Model", request: "Request", out: Path) -> None:

@@ -119,8 +119,6 @@ def write_cache(
             prior = _content_free(model, request)
             stored = [read_stored(folder / shard.file_name, arrays, identity) for shard in shards]
             write_index(path, folder, shards, stored, arrays, asked, prior, attributes)
-            if not arrays:
-                shutil.rmtree(folder)  # the index holds the scores
         ranks.wait()
     return True
 

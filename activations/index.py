@@ -4,6 +4,7 @@ Virtual datasets show the states to whoever opens the index with plain h5py. bab
 places and checksums that the index holds: a virtual dataset shows a lost shard as zeros.
 """
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,8 @@ def write_index(
 ) -> None:
     """Gather the shards in `folder`, which is beside `path`, into one cache. The same inputs give the same bytes.
 
+    Without arrays, the index holds all that the shards did, and the folder is removed.
+
     Args:
         stored: what each shard holds beside its states.
         content_free: languages, and what the answer words score when nothing is asked.
@@ -95,6 +98,8 @@ def write_index(
             f"{path} cannot be written: {error.strerror}. Free space, or choose another --out; the shards in {folder} "
             "are kept, and the same command goes on from there."
         ) from error
+    if not arrays:
+        shutil.rmtree(folder)  # the index holds the scores
 
 
 def _show(file: h5py.File, array: Array, paths: Sequence[str], counts: Sequence[int], dtype: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import BusyError, CacheError
 from ..files import LOCK, PARTIAL, alone
 from .sealed import seal_of
-from .store import Cache, cache_bytes
+from .store import Cache
 
 OURS = re.compile(rf"\d{{5,}}\.h5|{re.escape(LOCK)}|\..*{re.escape(PARTIAL)}")
 
@@ -41,7 +41,7 @@ def entry(path: Path) -> Entry:
         a = cache.attributes
         arrays = ", ".join(cache.arrays) or "scores alone"
         return Entry(
-            str(path), a["model"], a["adapter"], a["task"], len(a["languages"]), len(cache), arrays, cache_bytes(path)
+            str(path), a["model"], a["adapter"], a["task"], len(a["languages"]), len(cache), arrays, cache.n_bytes
         )
 
 

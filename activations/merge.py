@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -60,8 +59,6 @@ def merge(paths: Sequence[Path], out: Path) -> None:
                     _link(cache.folder / old.file_name, folder / new.file_name, cache.seals[old.number])
             arrays = [first.shape_of(name) for name in first.arrays]
             write_index(out, folder, shards, stored, arrays, Asked.of(prompts), _content_free(caches), attributes)
-        if not arrays:
-            shutil.rmtree(folder)
 
 
 def _check(caches: Sequence[Cache]) -> None:

@@ -138,6 +138,11 @@ class Cache:
         """The checksum that each shard's file had when the cache was completed."""
         return self._contents.texts("shards/seal")
 
+    @property
+    def n_bytes(self) -> int:
+        """On disk, with the shards."""
+        return self.path.stat().st_size + sum(shard.stat().st_size for shard in self.folder.glob("*.h5"))
+
     def examples(self) -> pd.DataFrame:
         """One row per example, language-major: id, language, label, split, text, n_tokens, n_kept."""
         columns: dict[str, Any] = {name: self._contents.texts(f"examples/{name}") for name in EXAMPLE_COLUMNS}
@@ -298,12 +303,6 @@ def _widen_into(out: Float[np.ndarray, "row d_model"], stored: np.ndarray) -> No
         np.left_shift(stored, 16, out=out.view(np.uint32), dtype=np.uint32, casting="unsafe")
     else:
         out[...] = stored
-
-
-def cache_bytes(path: Path) -> int:
-    """Bytes on disk of a cache with its shards."""
-    with Cache(path) as cache:
-        return path.stat().st_size + sum(shard.stat().st_size for shard in cache.folder.glob("*.h5"))
 
 
 def reusable(path: Path, identity: Mapping[str, Any]) -> bool:

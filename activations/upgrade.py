@@ -1,7 +1,6 @@
 """From version 1, one HDF5 file for everything, to the present format."""
 
 import json
-import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -64,8 +63,6 @@ def _write(file: h5py.File, old: Path, out: Path, compress: bool) -> None:
             write_shard(folder / shard.file_name, shard, states, scores, n_tokens, n_kept, identity, compress)
         stored = [read_stored(folder / shard.file_name, arrays, identity) for shard in shards]
         write_index(out, folder, shards, stored, arrays, Asked.of(prompts), _content_free(file), attributes)
-        if not arrays:
-            shutil.rmtree(folder)  # the index holds the scores
 
 
 def _prompts(file: h5py.File) -> list[Prompt]:

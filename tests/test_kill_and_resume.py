@@ -75,15 +75,20 @@ def run(context: ForkServerContext, job: Job, model: Path, out: Path, stop: tupl
     return process.exitcode
 
 
+def undisturbed(context: ForkServerContext, job: Job, model: Path, folder: Path) -> float:
+    """Run into `whole`, with nobody in the way. Returns the seconds it took."""
+    assert run(context, job, model, folder / "warm") == 0  # the first process compiles and caches
+    started = time.perf_counter()
+    assert run(context, job, model, folder / "whole") == 0
+    return time.perf_counter() - started
+
+
 @pytest.mark.parametrize("job", [capture_job, training_job])
 def test_killed_at_random_moments_it_resumes_to_the_same_bytes(
     processes: ForkServerContext, tiny_folder: Callable[[str], Path], tmp_path: Path, job: Job
 ) -> None:
     model = tiny_folder("llama")
-    assert run(processes, job, model, tmp_path / "warm") == 0  # the first process compiles and caches
-    started = time.perf_counter()
-    assert run(processes, job, model, tmp_path / "whole") == 0
-    whole = time.perf_counter() - started
+    whole = undisturbed(processes, job, model, tmp_path)
     wanted = result(tmp_path / "whole")
     assert len(wanted) >= 3
     rng = random.Random(0)
@@ -108,10 +113,7 @@ def test_interrupted_from_the_keyboard_it_resumes(
     processes: ForkServerContext, tiny_folder: Callable[[str], Path], tmp_path: Path, job: Job
 ) -> None:
     model = tiny_folder("llama")
-    assert run(processes, job, model, tmp_path / "whole") == 0  # the first process compiles and caches
-    started = time.perf_counter()
-    assert run(processes, job, model, tmp_path / "again") == 0
-    whole = time.perf_counter() - started
+    whole = undisturbed(processes, job, model, tmp_path)
     codes = []
     for share in (0.3, 0.5, 0.7):
         out = tmp_path / f"out{share}"
