@@ -4,9 +4,6 @@ from .errors import BabelscopeError, UsageError
 from .settings import Condition
 from .study import Asked, Study
 
-# Positions whose states an analysis reads.
-READS = {"logit-lens": {"last"}, "pca": {"mean"}, "umap": {"mean"}, "alignment": {"last", "mean"}}
-
 
 def check_study(study: Study) -> None:
     """Name impossible settings.
@@ -50,7 +47,7 @@ def _check_probes(study: Study) -> None:
     for name in settings.probes.names:
         if name not in ANALYSES:
             raise UsageError(f"probes.names: Unknown probe {name!r}. Known: {', '.join(ANALYSES)}.")
-        if missing := READS.get(name, set()) - kept:
+        if missing := set(ANALYSES[name].reads) - kept:
             raise UsageError(
                 f"probes.names: {name} reads states at {' and '.join(sorted(missing))}, which `keep: {settings.keep}` "
                 "does not store."
@@ -62,11 +59,12 @@ def _check_probes(study: Study) -> None:
                 raise UsageError(f"probes.layers: Layer {layer} was asked for; the model has layers 0 to {n_layers}.")
     if "alignment" in settings.probes.names:
         _check_language(study, "probes.pivot: Pivot", settings.probes.pivot)
-    if READS.keys() & set(settings.probes.names):
+    parallel = [name for name in settings.probes.names if ANALYSES[name].reads]
+    if parallel:
         for asked in study.asked:
             if not set.intersection(*_ids(study, asked).values()):
                 raise UsageError(
-                    f"test {asked.test!r}: no id is in every language, so {', '.join(settings.probes.names)} have "
+                    f"test {asked.test!r}: no id is in every language, so {', '.join(parallel)} have "
                     "nothing parallel to read. Use `probes: {names: [accuracy]}`, or data with common ids."
                 )
 

@@ -273,7 +273,8 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Accuracy and AUC from caches, with paired tests. Example: `babelscope eval base.h5 aligned.h5`"""
-    from .analyses import SCORINGS, Settings, analyse
+    from .analyses import Settings, analyse
+    from .analyses.accuracy import SCORINGS
     from .findings import verdict
 
     if scoring not in SCORINGS:
@@ -302,7 +303,7 @@ def probe(
     from .analyses import Settings, analyse
     from .results import draw_figures, write_tables
 
-    settings = Settings(draws, seed, pivot, layer_numbers(layers), limit=limit)
+    settings = Settings(draws, seed, pivot, layer_numbers(layers), limit=limit, scratch=out / ".parts")
     with _opened(caches) as opened, progress(name) as report:
         tables = analyse(name, opened, settings, report)
     paths = [*write_tables(tables, out / "tables"), *draw_figures(tables, out / "figures")]

@@ -4,8 +4,7 @@ Every file is complete under its name or not there.
 """
 
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from .errors import StudyError
+from .figures import drawings
 from .files import write_whole
 from .findings import verdict
 
@@ -74,7 +74,7 @@ def write_report(folder: Path) -> Path:
 
 def _pictures(folder: Path, test: str) -> list[tuple[str, bytes]]:
     """Caption and PNG of every drawn figure in a folder, in the order in which a reader wants them."""
-    found = [(f"{test}{d.caption}", folder / f"{d.name}.png") for d in _drawings()]
+    found = [(f"{test}{d.caption}", folder / f"{d.name}.png") for d in drawings()]
     return [(caption, path.read_bytes()) for caption, path in found if path.is_file()]
 
 
@@ -88,69 +88,10 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     return tables
 
 
-@dataclass(frozen=True)
-class _Drawing:
-    """A figure, the tables it is drawn from, and what it is called."""
-
-    name: str
-    caption: str
-    tables: tuple[str, ...]
-    draw: Callable[..., "Figure"]
-
-
-def _drawings() -> list[_Drawing]:
-    """Every figure there is, in the order in which a reader wants them."""
-    from functools import partial
-
-    from .viz.accuracy import accuracy_figure, predicted_share_figure
-    from .viz.alignment import plot_alignment, plot_alignment_delta
-    from .viz.grid import grid_figure
-    from .viz.logit_lens import plot_logit_lens, plot_logit_lens_delta
-    from .viz.projection import plot_projection
-    from .viz.training import training_figure
-
-    return [
-        _Drawing("grid", "Training sets and languages: difference from the base", ("grid_delta",), grid_figure),
-        _Drawing(
-            "accuracy",
-            "Accuracy by language, base to aligned",
-            ("accuracy_delta", "accuracy", "predicted_share"),
-            _accuracy_above_chance,
-        ),
-        _Drawing(
-            "auc",
-            "AUC by language: discrimination apart from bias",
-            ("accuracy_delta", "accuracy"),
-            partial(accuracy_figure, quantity="auc"),
-        ),
-        _Drawing("predicted_share", "How often each answer is given", ("predicted_share",), predicted_share_figure),
-        _Drawing("training", "Training and validation loss", ("training",), training_figure),
-        _Drawing("logit_lens", "Logit lens at the answer position", ("logit_lens",), plot_logit_lens),
-        _Drawing("logit_lens_delta", "Logit lens, aligned minus base", ("logit_lens_delta",), plot_logit_lens_delta),
-        _Drawing("alignment", "Alignment with English by layer", ("alignment",), plot_alignment),
-        _Drawing("alignment_delta", "Alignment, aligned minus base", ("alignment_delta",), plot_alignment_delta),
-        _Drawing(
-            "pca", "PCA of mean-pooled states", ("pca", "pca_variance"), partial(plot_projection, position="mean")
-        ),
-        _Drawing(
-            "umap",
-            "UMAP of mean-pooled states",
-            ("umap", "umap_quality"),
-            partial(plot_projection, kind="umap", position="mean"),
-        ),
-    ]
-
-
-def _accuracy_above_chance(delta: pd.DataFrame, accuracy: pd.DataFrame, shares: pd.DataFrame) -> "Figure":
-    from .viz.accuracy import accuracy_figure
-
-    return accuracy_figure(delta, accuracy, chance=1 / shares["label"].nunique())
-
-
 def draw_figures(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
     """Draw every figure whose tables are at hand, as PNG and PDF."""
     paths = []
-    for drawing in _drawings():
+    for drawing in drawings():
         if all(name in tables for name in drawing.tables):
             figure = drawing.draw(*(tables[name] for name in drawing.tables))
             paths += _save(figure, folder / drawing.name)

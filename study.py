@@ -288,7 +288,7 @@ class Study:
             return {"caches": caches, "against": self.against(), "settings": self._asked_settings()}
 
         def run(on_progress: Progress) -> None:
-            from .analyses import CellFiles, grid
+            from .analyses.grid import CellFiles, grid
 
             files = [
                 CellFiles(
@@ -377,7 +377,14 @@ class Study:
         layers = tuple(p.layers) if p.layers is not None else None
         scoring = asked.settings.scoring
         return Settings(
-            p.draws, self.settings.seed, p.pivot, layers, p.panels, scoring=scoring, lens_limit=p.lens_limit
+            p.draws,
+            self.settings.seed,
+            p.pivot,
+            layers,
+            p.panels,
+            scoring=scoring,
+            lens_limit=p.lens_limit,
+            scratch=self.folder / ".parts",
         )
 
     def _recorded(self, stage: str, inputs: dict[str, Any]) -> bool:

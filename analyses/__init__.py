@@ -1,0 +1,56 @@
+"""Each analysis once: which arrays of the caches a probe needs, and the tidy tables that come out.
+
+Probes know arrays, not files; this is where caches meet them. `ANALYSES` is the list that the CLI and studies offer.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ..activations.store import Cache
+from ..errors import UsageError
+from .accuracy import accuracy
+from .alignment import alignment
+from .conditions import Conditions, Progress, Settings, Tables
+from .logit_lens import logit_lens
+from .projections import pca, umap
+
+__all__ = ["ANALYSES", "Analysis", "Conditions", "Progress", "Settings", "Tables", "analyse"]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A probe as the command line and studies know it."""
+
+    question: str  # that it answers, in a few words
+    run: Callable[[Conditions, Progress], Tables]
+    reads: tuple[str, ...] = ()  # positions whose residual stream it needs
+
+
+# name -> row
+ANALYSES: dict[str, Analysis] = {
+    "accuracy": Analysis("Are more answers right?", accuracy),
+    "logit-lens": Analysis("Which words does each layer lean to?", logit_lens, ("last",)),
+    "pca": Analysis("Where do languages lie, in the directions of most variance?", pca, ("mean",)),
+    "umap": Analysis("Which states are neighbours?", umap, ("mean",)),
+    "alignment": Analysis("Do translations have like states?", alignment, ("last", "mean")),
+}
+
+
+def analyse(
+    name: str,
+    caches: Mapping[str, Cache],
+    settings: Settings | None = None,
+    on_progress: Progress = lambda done, total: None,
+) -> Tables:
+    """Run one of `ANALYSES` on the caches of one experiment. Returns tidy tables by name.
+
+    Args:
+        caches: condition -> opened cache; the one called `base` is what others are compared with.
+
+    Raises:
+        UsageError: no such analysis, no base, or a layer or pivot that the caches do not have.
+        CacheError: caches of different models, tasks or prompts.
+    """
+    if name not in ANALYSES:
+        raise UsageError(f"Unknown probe {name!r}. Known: {', '.join(ANALYSES)}.")
+    return ANALYSES[name].run(Conditions(caches, settings or Settings()), on_progress)

@@ -1,0 +1,45 @@
+"""Pictures of states in two dimensions."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from ..probes.pca import pca_table
+from ..probes.umap_projection import umap_table
+from .conditions import Conditions, Progress, Tables
+
+
+def pca(conditions: Conditions, on_progress: Progress) -> Tables:
+    """Two principal components of each chosen layer, in one basis for all conditions."""
+
+    def fit(states: dict[str, np.ndarray], layer: int, position: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        return pca_table(states, conditions.languages, conditions.ids, layer, position)
+
+    points, variance = _project(conditions, fit, on_progress)
+    return {"pca": points, "pca_variance": variance}
+
+
+def umap(conditions: Conditions, on_progress: Progress) -> Tables:
+    """UMAP of each chosen layer, one embedding for all conditions, with trustworthiness and silhouette."""
+
+    def fit(states: dict[str, np.ndarray], layer: int, position: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        return umap_table(states, conditions.languages, conditions.ids, layer, position, conditions.settings.seed)
+
+    points, quality = _project(conditions, fit, on_progress)
+    return {"umap": points, "umap_quality": quality}
+
+
+def _project(
+    conditions: Conditions,
+    fit: Callable[[dict[str, np.ndarray], int, str], tuple[pd.DataFrame, pd.DataFrame]],
+    on_progress: Progress,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Mean-pooled states of a spread of layers, as in arXiv 2405.13816."""
+    layers = conditions.layers(conditions.settings.panels)
+    results = []
+    for n, layer in enumerate(layers):
+        results.append(fit(conditions.states("mean", layer), layer, "mean"))
+        on_progress(n + 1, len(layers))
+    points, quality = zip(*results, strict=True)
+    return pd.concat(points, ignore_index=True), pd.concat(quality, ignore_index=True)
