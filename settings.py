@@ -53,7 +53,7 @@ class AdapterSettings(_Strict):
 
     pairs: Directions  # directions such as zh-en; languages such as en for the objective `answer`
     number: Annotated[int, Field(ge=2)] | Literal["all"] = 150  # question pairs per direction
-    objective: Literal["translate", "copy", "answer"] = "translate"
+    objective: Literal["translate", "copy", "shuffle", "answer"] = "translate"
     cross_task: str | None = None  # whose questions, if not the study's own task
     data: str | None = None  # where questions come from, or built-in; None: the study's data, or else the built-in text
     preset: str = "laptop"

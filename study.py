@@ -156,7 +156,12 @@ class Study:
         if condition.context:
             return f"none, {sources} to {targets} in context"
         adapter = _adapter(condition)
-        wording = {"translate": f"{sources} to {targets}", "copy": f"{sources} copied", "answer": f"{sources} answers"}
+        wording = {
+            "translate": f"{sources} to {targets}",
+            "copy": f"{sources} copied",
+            "shuffle": f"{sources} to {targets}, shuffled",
+            "answer": f"{sources} answers",
+        }
         return wording[adapter.objective] + (f" ({adapter.cross_task} questions)" if adapter.cross_task else "")
 
     def trained(self, condition: Condition) -> frozenset[str]:
