@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..compute import Precision
 from ..errors import CacheError, UsageError
 from ..files import working_in
 from ..fingerprints import sha256_of
 from ..models import Model, adapter_inputs, fingerprints
-from ..ranks import current
+from ..ranks import current, refuse_fsdp
 from ..tasks import Asking, Prompt, Task, answer_words, content_free_prompts, few_shot_prompts
 from .capture import Captured, capture
 from .index import Asked, write_index
@@ -81,13 +82,14 @@ def write_cache(
         BusyError: another process writes it.
         DataError, UsageError: see `capture`.
     """
+    refuse_fsdp("caching")
     path, ranks = Path(path), current()
     prompts = request.prompts()
     everything = [prompt for group in prompts.values() for prompt in group]
     if not everything:
         raise UsageError("There is nothing to cache: no language was chosen, or none has examples.")
     asked = Asked.of(everything)
-    identity = cache_identity(model.folder, model.adapter, model.dtype, request)
+    identity = cache_identity(model.folder, model.adapter, model.precision, request)
     if reusable(path, identity):
         return False
     arrays = [Array(name, *model.shape_of(name)) for name in request.keep]
@@ -180,7 +182,7 @@ def _scores(captured: Sequence[Captured]) -> Scores:
     )
 
 
-def cache_identity(folder: Path, adapter: Path | None, dtype: torch.dtype, request: Request) -> dict[str, Any]:
+def cache_identity(folder: Path, adapter: Path | None, precision: Precision, request: Request) -> dict[str, Any]:
     """What a cache of `request` says of itself (layout.IDENTITY); known without opening the model in `folder`."""
     if request.dtype not in ("bfloat16", "float32"):
         raise UsageError(f"States are stored as bfloat16 or float32, not {request.dtype!r}.")
@@ -193,7 +195,7 @@ def cache_identity(folder: Path, adapter: Path | None, dtype: torch.dtype, reque
         "shots": request.asking.shots,
         "labels": list(request.task.labels),
         "dtype": request.dtype,
-        "compute_dtype": str(dtype).removeprefix("torch."),
+        "compute_dtype": precision.name,
         "arrays": list(request.keep),
     }
 

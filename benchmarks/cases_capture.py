@@ -10,7 +10,8 @@ from functools import partial
 import torch
 from babelscope.activations.capture import capture
 from babelscope.activations.tokens import EncodedPrompt, encode_labels, encode_prompts
-from babelscope.models import Model, choose_dtype, open_tokenizer
+from babelscope.compute import choose_precision
+from babelscope.models import Model, open_tokenizer
 from babelscope.tasks import Prompt, load_task
 from torch import Tensor
 
@@ -167,7 +168,7 @@ def times(sizes: Sizes) -> tuple[dict[str, list[float]], int, str]:
     seconds = interleaved({name: (lambda n=name: ways[n](chosen[n])) for name in WAYS}, sizes.rounds)
     seconds[ONE_BY_ONE] = [value * sizes.prompts / sizes.one_by_one for value in seconds[ONE_BY_ONE]]
     tokens = sum(len(prompt.ids) for prompt in encode_prompts(open_tokenizer(MODEL), prompts, None))
-    return seconds, tokens, str(choose_dtype("auto", torch.device("cpu"))).removeprefix("torch.")
+    return seconds, tokens, choose_precision("auto", torch.device("cpu")).name
 
 
 def peak(name: str, sizes: Sizes) -> float:
