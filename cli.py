@@ -114,6 +114,7 @@ def models_doctor(
     name: Annotated[str, typer.Argument(help="Hub id, local folder, or packaged name.")],
     adapter: AdapterOption = None,
     task: TaskOption = "sentiment",
+    words: WordsOption = "english",
     dtype: DtypeOption = "float32",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -126,7 +127,7 @@ def models_doctor(
     def opened(dtype: str) -> "Model":
         return open_model(name, adapter, dtype=dtype, device=device)
 
-    findings = examine(opened(dtype), load_task(task), opened)
+    findings = examine(opened(dtype), load_task(task), opened, asking(task, None, words, "own").words)
     show([asdict(finding) for finding in findings], as_json)
     if not all(finding.passed for finding in findings):
         sys.exit(1)

@@ -1,12 +1,13 @@
 """The processes of one run: alone, or one of many under `torchrun` or `accelerate launch`."""
 
 import os
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from .errors import UsageError
+from .errors import LostRankError, UsageError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -40,7 +41,8 @@ class Ranks:
         import torch.distributed as dist
 
         said = [value]
-        dist.broadcast_object_list(said)
+        with _connected():
+            dist.broadcast_object_list(said)
         return said[0]
 
     def wait(self) -> None:
@@ -48,15 +50,28 @@ class Ranks:
         if self.size > 1:
             import torch.distributed as dist
 
-            dist.barrier()
+            with _connected():
+                dist.barrier()
 
     def add_up(self, tensors: "list[Tensor]") -> None:
         """Replace each tensor by its sum over ranks."""
         if self.size > 1:
             import torch.distributed as dist
 
-            for tensor in tensors:
-                dist.all_reduce(tensor)
+            with _connected():
+                for tensor in tensors:
+                    dist.all_reduce(tensor)
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # whatever the library calls it
+        raise LostRankError(
+            f"The processes of this run lost each other ({error}). If another one failed, its message says why. Run "
+            "the same command again: what is finished is kept."
+        ) from error
 
 
 def fsdp() -> bool:

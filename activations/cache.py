@@ -19,7 +19,7 @@ from ..models import Model, adapter_inputs, fingerprints
 from ..ranks import current, refuse_fsdp
 from ..tasks import Asking, Prompt, Task, answer_words, content_free_prompts, few_shot_prompts
 from .capture import Captured, capture
-from .index import Asked, write_index
+from .index import PromptTable, write_index
 from .layout import (
     KEPT,
     Array,
@@ -31,7 +31,7 @@ from .layout import (
     shard_rows,
     shards_folder,
 )
-from .shards import present, read_stored, write_shard
+from .shards import find_stored, read_stored, write_shard
 from .store import reusable
 
 
@@ -88,7 +88,7 @@ def write_cache(
     everything = [prompt for group in prompts.values() for prompt in group]
     if not everything:
         raise UsageError("There is nothing to cache: no language was chosen, or none has examples.")
-    asked = Asked.of(everything)
+    table = PromptTable.of(everything)
     identity = cache_identity(model.folder, model.adapter, model.precision, request)
     if reusable(path, identity):
         return False
@@ -97,14 +97,14 @@ def write_cache(
     shards = plan_shards(counts, shard_rows(arrays, request.dtype))
     folder = shards_folder(path)
 
-    def lacking() -> list[int]:
-        return [s.number for s in shards if not present(folder / s.file_name, s, identity, request.compress)]
-
     with ranks.leading(working_in(folder, CacheError)):
         ranks.wait()
         if ranks.agree(reusable(path, identity)):  # another process was faster
             return False
-        missing: list[int] = ranks.agree(lacking() if ranks.first else None)
+        found = {}
+        if ranks.first:
+            found = {s.number: find_stored(folder / s.file_name, s, arrays, identity, request.compress) for s in shards}
+        missing: list[int] = ranks.agree([number for number, there in found.items() if there is None])
         if not request.compress:
             _check_space(folder, estimated_bytes(model, request) * len(missing) // len(shards))
         mine = [shards[number] for number in ranks.mine(missing)]
@@ -119,8 +119,8 @@ def write_cache(
         if ranks.first:
             attributes = identity | _provenance(model, request)
             prior = _content_free(model, request)
-            stored = [read_stored(folder / shard.file_name, arrays, identity) for shard in shards]
-            write_index(path, folder, shards, stored, arrays, asked, prior, attributes)
+            stored = [found[s.number] or read_stored(folder / s.file_name, arrays, identity) for s in shards]
+            write_index(path, folder, shards, stored, arrays, table, prior, attributes)
         ranks.wait()
     return True
 

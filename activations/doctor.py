@@ -9,7 +9,7 @@ import torch
 
 from ..errors import BabelscopeError, ModelError
 from ..models import Model
-from ..tasks import Asking, Prompt, Task, few_shot_prompts
+from ..tasks import KINDS, Asking, Prompt, Task, answer_words, few_shot_prompts, load_task
 from .capture import Captured, capture
 from .tokens import encode_labels, encode_prompts
 
@@ -29,10 +29,13 @@ class Finding:
     expected: str
 
 
-def examine(model: Model, task: Task, open_as: Callable[[str], Model]) -> list[Finding]:
+def examine(
+    model: Model, task: Task, open_as: Callable[[str], Model], words: str | tuple[str, ...] = "english"
+) -> list[Finding]:
     """Run every check on a few prompts of `task`; with an adapter, also attached against merged.
 
     Args:
+        words: the answers that will be scored, see `Asking`; of others it is told whether they could be.
         open_as: opens the same model again in another precision, see compute.PRECISIONS.
     """
     shots = min(2, min(len(wording.demonstrations) for wording in task.wordings.values()))
@@ -42,7 +45,7 @@ def examine(model: Model, task: Task, open_as: Callable[[str], Model]) -> list[F
     findings = [
         *quick_checks(model, sample, task.labels),
         *_transformer_lens(model, sample[0], reference),
-        _labels(model, prompts, task),
+        *_words(model, task, words),
         _context(model, prompts),
         *_drift(model, prompts, task, open_as),
     ]
@@ -174,18 +177,32 @@ def _transformer_lens(model: Model, prompt: Prompt, reference: Captured) -> list
     return [_close(model, "TransformerLens resid_post = states", float(_relative(ours, theirs).max()))]
 
 
-def _labels(model: Model, prompts: dict[str, list[Prompt]], task: Task) -> Finding:
-    """English answer words in every language's prompts."""
+def _words(model: Model, task: Task, used: str | tuple[str, ...]) -> list[Finding]:
+    """Can answers be told apart, in English and in each language's own words? In every built-in task and language.
 
-    def fault(code: str) -> str:
-        first = prompts[code][:1]
-        try:
-            encode_labels(model.tokenizer, first[0], encode_prompts(model.tokenizer, first, None)[0], task.labels)
-        except BabelscopeError as error:
-            return f"{code}: {error}"
-        return ""
+    Words that are not used cannot fail: what is found of them is there to know.
+    """
+    tasks = [task, *(load_task(name) for name in KINDS if name != task.name)]
+    findings = []
+    for words in dict.fromkeys(("english", "own", used)):
+        asked = tasks if isinstance(words, str) else [task]  # words of one's own choice fit one task
+        places = [(one, code) for one in asked for code in one.languages]
+        faults = [fault for one, code in places if (fault := _alike(model, one, code, words))]
+        name = words if isinstance(words, str) else "given"
+        expected = "in every task and language" if words == used else "for information: not the words that are used"
+        found = "; ".join(faults) or f"{len(asked)} task(s), {len({code for _, code in places})} languages"
+        findings.append(Finding(f"{name} label words distinguishable", not faults or words != used, found, expected))
+    return findings
 
-    return _none("label words distinguishable", prompts, fault)
+
+def _alike(model: Model, task: Task, code: str, words: str | tuple[str, ...]) -> str:
+    prompt = few_shot_prompts(task, code, Asking(0, words), 1)[:1]
+    answers = list(answer_words(task, code, words).values())
+    try:
+        encode_labels(model.tokenizer, prompt[0], encode_prompts(model.tokenizer, prompt, None)[0], answers)
+    except BabelscopeError as error:
+        return f"{task.name} in {code}: {error}"
+    return ""
 
 
 def _context(model: Model, prompts: dict[str, list[Prompt]]) -> Finding:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from babelscope.activations.cache import stored_dtype
 from babelscope.activations.capture import capture
-from babelscope.activations.index import Asked, write_index
+from babelscope.activations.index import PromptTable, write_index
 from babelscope.activations.layout import IDENTITY, KEPT, Array, Scores, plan_shards, shard_rows, shards_folder
 from babelscope.activations.shards import read_stored, write_shard
 from babelscope.activations.store import Cache
@@ -114,7 +114,14 @@ def _write_large(path: Path, n: int) -> None:
     more |= {"languages": ["en"], "trained_languages": []}
     words = dict.fromkeys(("label_words", "answer_words", "asking"), "{}")
     write_index(
-        path, shards_folder(path), shards, stored, arrays, Asked.of(prompts), (["en"], one), _identity() | more | words
+        path,
+        shards_folder(path),
+        shards,
+        stored,
+        arrays,
+        PromptTable.of(prompts),
+        (["en"], one),
+        _identity() | more | words,
     )
 
 

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
 import torch
 from babelscope.models import Model, open_model
 from babelscope.tasks import load_task
+from jobs import fork_server
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedTokenizerFast
 
@@ -103,3 +105,9 @@ def tiny(tiny_folder: Callable[[str], Path]) -> Callable[..., Model]:
         return open_model(str(tiny_folder(family)), dtype="float32", device="cpu", **options)  # type: ignore[arg-type]
 
     return build
+
+
+@pytest.fixture(scope="session")
+def processes() -> ForkServerContext:
+    """What starts real processes, see jobs.py."""
+    return fork_server()

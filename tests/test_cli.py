@@ -108,12 +108,13 @@ def test_probe_of_the_base_alone(caches: Path, tmp_path: Path) -> None:
 def test_doctor(tiny_folder: Callable[[str], Path], caches: Path) -> None:
     result = invoke("models", "doctor", tiny_folder("qwen2"), "--adapter", caches / "adapter", "--json")
     findings = {row["check"]: row["passed"] for row in json.loads(result.stdout)["rows"]}
-    assert len(findings) == 10
+    assert len(findings) == 11
     for check in (
         "shared prefix = full forward",
         "lens at last layer = logits",
         "TransformerLens resid_post = states",
         "adapter attached = merged",
+        "own label words distinguishable",
     ):
         assert findings[check], check
     # The tiny tokenizer needs more tokens than the tiny context has for languages it was not trained on.
