@@ -63,7 +63,14 @@ def load_words(folder: Path = BUILT_IN) -> WordSet:
 
 
 def word_prompt(
-    words: WordSet, source: str, target: str, concept: str, shots: int, seed: int = 0, avoid: Collection[str] = ()
+    words: WordSet,
+    source: str,
+    target: str,
+    concept: str,
+    shots: int,
+    seed: int = 0,
+    avoid: Collection[str] = (),
+    quote: str = '"',
 ) -> str:
     """Ask for the `target` word of a concept whose `source` word is given; ends in the answer's opening quote.
 
@@ -71,7 +78,9 @@ def word_prompt(
         Français: "pont" - Deutsch: "
 
     `shots` lines come before the question. Seed and concept alone decide which, so that prompts in other languages show
-    the same concepts. `avoid` holds concepts that no line may show, such as the one that is to be patched in.
+    the same concepts. `avoid` holds concepts that no line may show, such as the one that is to be patched in. With an
+    empty `quote` the prompt ends in the colon and the answer begins with a space: vocabularies that hold whole words
+    only with a space before them, as Gemma's does for most Latin ones, then have one token for the answer.
 
     Raises:
         UsageError: an unknown concept or language, or more shots than there are other concepts.
@@ -83,11 +92,9 @@ def word_prompt(
     if not 0 <= shots <= len(others):
         raise UsageError(f"{shots} shots were asked for; {len(others)} other concepts can be shown.")
     shown = random.Random(f"{seed} {concept}").sample(others, shots)
-    lines = [
-        f'{names[0]}: "{words.word(one, source)}" - {names[1]}: "{words.word(one, target)}"'
-        for one in (*shown, concept)
-    ]
-    return "\n".join(lines).removesuffix(f'{words.word(concept, target)}"')
+    asked = [f"{names[0]}: {quote}{words.word(one, source)}{quote} - {names[1]}: {quote}" for one in (*shown, concept)]
+    answers = [f"{words.word(one, target)}{quote}\n" for one in shown]
+    return "".join(line + answer for line, answer in zip(asked, [*answers, ""], strict=True)).rstrip(" ")
 
 
 def _read(path: Path, faults: Faults) -> dict[str, Any]:

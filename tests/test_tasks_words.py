@@ -83,7 +83,9 @@ def test_few_main_words_are_spelt_alike_in_two_languages(words: WordSet) -> None
 
 def test_prompt_reads_as_in_the_papers(words: WordSet) -> None:
     assert word_prompt(words, "fr", "de", "book", shots=0) == 'Français: "livre" - Deutsch: "'
+    assert word_prompt(words, "fr", "de", "book", shots=0, quote="") == "Français: livre - Deutsch:"
     prompt = word_prompt(words, "fr", "zh", "book", shots=5)
+    assert word_prompt(words, "fr", "zh", "book", shots=5, quote="") == prompt.replace('"', "").rstrip()
     *shown, asked = prompt.split("\n")
     assert asked == 'Français: "livre" - 中文: "'
     lines = {
