@@ -31,7 +31,7 @@ from .options import (
     asking,
     layer_numbers,
 )
-from .terminal import events, progress, readable, show, total
+from .terminal import events, print_answers, progress, readable, show, total
 
 if TYPE_CHECKING:
     from .models import Model
@@ -309,6 +309,21 @@ def probe(
         tables = analyse(name, opened, settings, report)
     paths = [*write_tables(tables, out / "tables"), *draw_figures(tables, out / "figures")]
     show([{"file": str(path)} for path in paths], as_json)
+
+
+@app.command("explain")
+def explain_run(
+    folder: Annotated[Path, typer.Argument(help="A study's folder, or the --out of `probe`.")],
+    as_json: JsonOption = False,
+) -> None:
+    """What the tables say of alignment, and what they cannot. Example: `babelscope explain runs/demo`"""
+    from .results import explanations
+
+    found = explanations(folder)
+    if as_json:
+        show([{"condition": name, **asdict(one)} for name, answers in found.items() for one in answers], as_json)
+    else:
+        print_answers({name: [asdict(one) for one in answers] for name, answers in found.items()})
 
 
 @app.command()

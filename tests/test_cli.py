@@ -26,6 +26,7 @@ COMMANDS = [
     ["cache"],
     ["eval"],
     ["probe"],
+    ["explain"],
     ["plot"],
     ["report"],
     ["study", "run"],
