@@ -88,10 +88,9 @@ def label_log_probabilities(
     long = [k for k, label in enumerate(labels) if len(label) > 1]
     for carried in long or [None]:  # the label that rides behind every row of this pass
         behind = tuple(labels[carried][:-1]) if carried is not None else ()
-        # The answer position scores one-token labels once; those behind it the rest of the label that rides.
-        wanted = [(0, k, label[0]) for k, label in enumerate(labels) if len(label) == 1 and carried in (None, long[0])]
-        if carried is not None:
-            wanted += [(step, carried, token) for step, token in enumerate(labels[carried])]
+        # What the first pass scores: all labels of one token, at the answer position. Every pass: the one that rides.
+        scored = [k for k in range(len(labels)) if k == carried or (k not in long and carried in (None, *long[:1]))]
+        wanted = [(step, k, token) for k in scored for step, token in enumerate(labels[k])]
         for batch, final, _ in _forwards(bridged, [(*row, *behind) for row in rows], edits, (), token_budget):
             every = torch.arange(len(batch.rows))
             answers = torch.tensor([len(rows[i]) - 1 - batch.n_shared for i in batch.rows])
