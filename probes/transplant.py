@@ -16,13 +16,12 @@ from jaxtyping import Float, Int
 from ..errors import DataError
 from .accuracy import Answers, estimates
 from .log_odds import right_log_odds
+from .paired_tables import ALL, records
 from .statistics import Estimate, bootstrap_weights, holm, mean_estimate, paired_delta, percentile_interval
 
 QUANTITIES = ("accuracy", "auc", "log_odds")
-ALL = "all"  # the row of means over languages
-
-_VALUES = ("quantity", "value", "ci_low", "ci_high")
-_DELTAS = ("against", "quantity", "reference", "value", "delta", "ci_low", "ci_high", "p_value", "p_holm")
+_VALUES = ("value", "ci_low", "ci_high")
+_DELTAS = ("reference", "value", "delta", "ci_low", "ci_high", "p_value", "p_holm")
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def transplant_tables(
     """
     if not runs or any(run.kind not in references for run in runs):
         raise DataError(f"transplant: {len(runs)} runs, references for {list(references)}; every kind needs its own")
-    languages = list(languages)
+    rows = [*languages, ALL]
     against = {
         kind: {name: _measured(logprob, truth, languages, draws, seed) for name, logprob in models.items()}
         for kind, models in references.items()
@@ -72,17 +71,16 @@ def transplant_tables(
     deltas: list[dict[str, object]] = []
     for run in runs:
         own = _measured(run.logprob, truth, languages, draws, seed)
-        where = {"condition": condition, "kind": run.kind, "layer": run.layer, "blocks": run.blocks}
+        where: dict[str, object] = {"condition": condition, "kind": run.kind, "layer": run.layer, "blocks": run.blocks}
         for quantity, estimate in own.items():
             low, high = percentile_interval(estimate.samples)
-            values += _rows(languages, where, _VALUES, (quantity,), (estimate.value, low, high))
+            values += records(rows, where | {"quantity": quantity}, _VALUES, (estimate.value, low, high))
             for name, reference in against[run.kind].items():
                 d = paired_delta(reference[quantity], estimate, truth.shape[1])
                 adjusted = np.append(holm(d.p_value[:-1]), d.p_value[-1])
                 numbers = (d.base, d.aligned, d.delta, d.ci_low, d.ci_high, d.p_value, adjusted)
-                deltas += _rows(languages, where, _DELTAS, (name, quantity), numbers)
-    columns = ["language", "condition", "kind", "layer", "blocks"]
-    return pd.DataFrame(values, columns=[*columns, *_VALUES]), pd.DataFrame(deltas, columns=[*columns, *_DELTAS])
+                deltas += records(rows, where | {"against": name, "quantity": quantity}, _DELTAS, numbers)
+    return pd.DataFrame(values), pd.DataFrame(deltas)
 
 
 def _measured(
@@ -113,18 +111,3 @@ def _with_mean(estimate: Estimate) -> Estimate:
         np.append(estimate.value, estimate.value.mean()),
         np.column_stack([estimate.samples, estimate.samples.mean(axis=1)]),
     )
-
-
-def _rows(
-    languages: Sequence[str],
-    where: Mapping[str, object],
-    columns: Sequence[str],
-    names: Sequence[str],
-    numbers: Sequence[np.ndarray],
-) -> list[dict[str, object]]:
-    return [
-        {"language": language}
-        | dict(where)
-        | dict(zip(columns, (*names, *(float(x[i]) for x in numbers)), strict=True))
-        for i, language in enumerate([*languages, ALL])
-    ]

@@ -64,8 +64,8 @@ def test_an_adapter_acts_in_the_chosen_blocks_alone(
 
 @pytest.fixture
 def caches(tiny: Callable[..., Model], tiny_adapter: Callable[..., Path], tmp_path: Path) -> dict[str, Cache]:
-    """Two languages; the adapter changes block 2 of 3 alone."""
-    request = Request(load_task("sentiment"), ("en", "de"), Asking(1), limit=6, dtype="float32")
+    """Two languages, answers of one token; the adapter changes block 2 of 3 alone."""
+    request = Request(load_task("sentiment"), ("en", "de"), Asking(1, words=("x", "y")), limit=6, dtype="float32")
     base = tiny()
     write_cache(base, request, tmp_path / "base.h5")
     with adapted(base, tiny_adapter(blocks=[1])) as model:
