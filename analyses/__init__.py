@@ -13,6 +13,8 @@ from .alignment import alignment
 from .conditions import Conditions, Progress, Settings, Tables
 from .logit_lens import logit_lens
 from .projections import pca, umap
+from .repair import repair
+from .transplant import transplant
 
 __all__ = ["ANALYSES", "Analysis", "Conditions", "Progress", "Settings", "Tables", "analyse"]
 
@@ -33,6 +35,8 @@ ANALYSES: dict[str, Analysis] = {
     "pca": Analysis("Where do languages lie, in the directions of most variance?", pca, ("mean",)),
     "umap": Analysis("Which states are neighbours?", umap, ("mean",)),
     "alignment": Analysis("Do translations have like states?", alignment, ("last", "mean")),
+    "repair": Analysis("Does the parallel English state mend another language's answer?", repair),
+    "transplant": Analysis("Which layers carry what the adapter changed?", transplant, ("last",)),
 }
 
 
