@@ -152,8 +152,9 @@ def linear_probe_tables(
 
     - `language`: which language a state is from; trained on all languages.
     - `label_within`: the label; trained on the same language.
-    - `label_from_pivot`: the label of another language; trained on the pivot, read as it is. `label_from_pivot_centred`: after moving each
-      language's mean (over training ids) onto the pivot's, so that a shared direction counts despite an offset.
+    - `label_from_pivot`: the label of another language; trained on the pivot, read as it is.
+    - `label_from_pivot_centred`: the same after moving each language's mean (over training ids) onto the pivot's, so
+      that a shared direction counts despite an offset.
     - `label_from_base`: the label; trained on the pivot's states in the condition `base`. For the base itself it is
       `label_from_pivot`.
     - `..._control`: the same with shuffled classes (Hewitt and Liang, arXiv 1909.03368), labels per id and alike in all
