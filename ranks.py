@@ -59,6 +59,30 @@ class Ranks:
                 dist.all_reduce(tensor)
 
 
+def fsdp() -> bool:
+    """Whether `accelerate launch` was told to use FSDP."""
+    return _told("ACCELERATE_USE_FSDP")
+
+
+def _told(variable: str) -> bool:
+    return os.environ.get(variable, "false").lower() == "true"
+
+
+def refuse_fsdp(what: str) -> None:
+    """FSDP is for training: its processes run in step, on a model that none of them has whole.
+
+    Raises:
+        UsageError: this process was started with it.
+    """
+    if fsdp():
+        raise UsageError(f"FSDP is for `babelscope train`. For {what} use torchrun, or --device balanced.")
+
+
+def only_process_here() -> bool:
+    """Whether no other process of the run is on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) == 1
+
+
 def local_gpu() -> int:
     """The GPU of this process.
 
@@ -74,7 +98,13 @@ def local_gpu() -> int:
 
 
 def current() -> Ranks:
-    """This process's place, as the launcher says in RANK and WORLD_SIZE; joins the others when first asked."""
+    """This process's place, as the launcher says in RANK and WORLD_SIZE; joins the others when first asked.
+
+    Raises:
+        UsageError: `accelerate launch` was told to use DeepSpeed.
+    """
+    if _told("ACCELERATE_USE_DEEPSPEED"):
+        raise UsageError("DeepSpeed is not supported. FSDP divides the model likewise: studies/accelerate-fsdp.yaml.")
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return Ranks()

@@ -96,8 +96,8 @@ class StudySettings(TestSettings):
     # scores alone.
     keep: list[str] = ["last", "mean"]
     check: bool = True  # ask the quick checks of `models doctor` of every adapter before it is cached
-    dtype: str = "auto"  # of the computation; auto stores states as bfloat16
-    device: str = "auto"
+    dtype: str = "auto"  # of the computation, or of the weights (int8, nf4); all but float32 store states as bfloat16
+    device: str = "auto"  # auto, a torch device, or balanced: layers divided over all GPUs
     seed: int = 0
     probes: ProbeSettings = ProbeSettings()
 

@@ -33,7 +33,7 @@ def examine(model: Model, task: Task, open_as: Callable[[str], Model]) -> list[F
     """Run every check on a few prompts of `task`; with an adapter, also attached against merged.
 
     Args:
-        open_as: opens the same model again in another dtype, `float32` or `bfloat16`.
+        open_as: opens the same model again in another precision, see compute.PRECISIONS.
     """
     shots = min(2, min(len(wording.demonstrations) for wording in task.wordings.values()))
     prompts = {code: few_shot_prompts(task, code, Asking(shots), N_PROMPTS) for code in task.languages}
@@ -41,7 +41,7 @@ def examine(model: Model, task: Task, open_as: Callable[[str], Model]) -> list[F
     reference = capture(model, sample, task.labels)
     findings = [
         *quick_checks(model, sample, task.labels),
-        _close(model, "TransformerLens resid_post = states", _transformer_lens_difference(model, sample[0], reference)),
+        *_transformer_lens(model, sample[0], reference),
         _labels(model, prompts, task),
         _context(model, prompts),
         *_drift(model, prompts, task, open_as),
@@ -85,7 +85,7 @@ def _drift(
     model: Model, prompts: dict[str, list[Prompt]], task: Task, open_as: Callable[[str], Model]
 ) -> list[Finding]:
     """How far the other dtype's states are, and in how many prompts it decides otherwise."""
-    name = "bfloat16" if model.dtype == torch.float32 else "float32"
+    name = model.precision.compared_with
     other = open_as(name)
     apart, flips, n = [], 0, 0
     for group in list(prompts.values())[:DRIFT_LANGUAGES]:
@@ -141,15 +141,20 @@ def _one_bos(model: Model, prompts: Sequence[Prompt]) -> Finding:
 
 def _lens_difference(model: Model, prompts: Sequence[Prompt], reference: Captured) -> float:
     with torch.inference_mode():
-        lens = model.unembed(reference.last[:, -1].to(model.device)).float()
+        lens = model.unembed(reference.last[:, -1].to(model.device)).float().cpu()
         encoded = encode_prompts(model.tokenizer, prompts, None)
         rows = [model.net(torch.tensor([row.ids], device=model.device)).logits[0, -1].float() for row in encoded]
-    logits = torch.stack(rows)
+    logits = torch.stack(rows).cpu()
     return float(((lens - logits).norm(dim=-1) / logits.norm(dim=-1)).max())
 
 
-def _transformer_lens_difference(model: Model, prompt: Prompt, reference: Captured) -> float:
-    """Last-token residual streams of one prompt, as TransformerLens reads them, against the captured ones."""
+def _transformer_lens(model: Model, prompt: Prompt, reference: Captured) -> list[Finding]:
+    """Last-token residual streams of one prompt, as TransformerLens reads them, against the captured ones.
+
+    Left out where the library cannot take the model: it moves all weights to one device, in one dtype.
+    """
+    if len(model.devices) > 1 or model.precision.quantisation:
+        return []
     from transformer_lens.model_bridge import TransformerBridge
 
     # The bridge wraps modules in place: it gets a copy.
@@ -166,7 +171,7 @@ def _transformer_lens_difference(model: Model, prompt: Prompt, reference: Captur
         _, cache = bridge.run_with_cache(torch.tensor([row.ids], device=model.device), names_filter=names)
     theirs = torch.stack([cache[name][0, -1] for name in names]).float().cpu()
     ours = reference.last[0, 1:].float()
-    return float(((theirs - ours).norm(dim=-1) / ours.norm(dim=-1)).max())
+    return [_close(model, "TransformerLens resid_post = states", float(_relative(ours, theirs).max()))]
 
 
 def _labels(model: Model, prompts: dict[str, list[Prompt]], task: Task) -> Finding:

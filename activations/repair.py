@@ -59,7 +59,7 @@ def repair(
 
 
 def _check_model(model: Model, attributes: dict[str, object], path: Path) -> None:
-    now = fingerprints(model.folder, model.adapter) | {"compute_dtype": str(model.dtype).removeprefix("torch.")}
+    now = fingerprints(model.folder, model.adapter) | {"compute_dtype": model.precision.name}
     for field, value in now.items():
         if attributes[field] != value:
             raise CacheError(

@@ -27,7 +27,7 @@ def answer_loss(
         states: after the final norm.
         softcap: logits become cap * tanh(logits / cap) before the softmax (Gemma 2).
     """
-    loss: Tensor = _ChunkedCrossEntropy.apply(states, weight, targets, softcap, bias)  # type: ignore[no-untyped-call]
+    loss: Tensor = _ChunkedCrossEntropy.apply(states, weight, targets, softcap, bias)
     return loss
 
 
