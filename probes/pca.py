@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 
 from ..errors import DataError
 from .paired_tables import check_parallel
-from .projection_quality import silhouette
+from .projection_quality import silhouettes
 
 _SPLITS = 5  # of the ids into halves
 
@@ -60,8 +60,7 @@ def pca_table(
             "component": np.arange(1, n_components + 1),
             "explained_variance_ratio": ratio,
             "stability": stability,
-            "silhouette_language": silhouette(scores, labels["language"].to_numpy(str)),
-            "silhouette_id": silhouette(scores, labels["id"].to_numpy(str)),
+            **silhouettes(scores, labels[["language", "id"]]),
         }
     )
     return points, variance

@@ -3,22 +3,27 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 from scipy.spatial import procrustes
-from sklearn.metrics import pairwise_distances, silhouette_score
+from scipy.spatial.distance import cdist
+from sklearn.metrics import silhouette_score
 from sklearn.neighbors import NearestNeighbors
 
 
-def silhouette(points: Float[np.ndarray, "row axis"], labels: Sequence[str] | np.ndarray) -> float:
-    """How far labels form clusters of their own among `points`, in [-1, 1] (Rousseeuw 1987); 0: no more than others.
+def silhouettes(points: Float[np.ndarray, "row axis"], labels: pd.DataFrame) -> dict[str, float]:
+    """How far the values of each column form clusters of their own among `points`, in [-1, 1] (Rousseeuw 1987).
 
-    NaN where it is undefined: one label, a label for each row, or points that are all equal.
+    By `silhouette_` and the column's name. NaN where it is undefined: one value, another in each row, or points that
+    are all equal.
     """
-    if not 2 <= len(set(labels)) < len(points) or not np.ptp(points, axis=0).any():
-        return float("nan")
-    distances = pairwise_distances(points.astype(np.float32))
-    np.fill_diagonal(distances, 0.0)
-    return float(silhouette_score(distances, labels, metric="precomputed"))
+    distances = cdist(points, points) if np.ptp(points, axis=0).any() else None
+    found = {}
+    for name, column in labels.items():
+        defined = distances is not None and 2 <= column.nunique() < len(column)
+        score = silhouette_score(distances, column.to_numpy(str), metric="precomputed") if defined else np.nan
+        found[f"silhouette_{name}"] = float(score)
+    return found
 
 
 def trustworthiness(

@@ -10,7 +10,7 @@ from sklearn.metrics import pairwise_distances
 
 from ..errors import DataError
 from .pca import stack_conditions
-from .projection_quality import mean_disparity, silhouette, trustworthiness
+from .projection_quality import mean_disparity, silhouettes, trustworthiness
 
 _LEAST_ROWS = 5  # fewer have no neighbourhoods to speak of, and UMAP's spectral start fails on them
 _EPOCHS = 200  # UMAP's own choice for 10,000 rows and more
@@ -55,17 +55,18 @@ def umap_table(
     if not (rows == rows[0]).all():
         states = (rows - rows.mean(axis=0)).astype(np.float32)
         distances = pairwise_distances(states)
-        knn = _nearest(distances, neighbors)
+        np.fill_diagonal(distances, -1.0)  # each state before any other that is equal
+        ordered = np.sort(distances, axis=1)
+        knn = _nearest(ordered, distances, neighbors)
         embeddings = [_embed(states, knn, seed, min_dist) for seed in seeds]
-        ordered, least = np.sort(distances, axis=1), min(neighbors, (len(rows) - 1) // 2)
-        trust = [trustworthiness(ordered, distances, embedding, least) for embedding in embeddings]
+        fewer = min(neighbors, (len(rows) - 1) // 2)
+        trust = [trustworthiness(ordered, distances, embedding, fewer) for embedding in embeddings]
     quality = pd.DataFrame(
         {
             "layer": layer,
             "position": position,
             "trustworthiness": trust,
-            "silhouette_language": [silhouette(points, labels["language"].to_numpy(str)) for points in embeddings],
-            "silhouette_id": [silhouette(points, labels["id"].to_numpy(str)) for points in embeddings],
+            **pd.DataFrame([silhouettes(points, labels[["language", "id"]]) for points in embeddings]),
             "procrustes_disparity": mean_disparity(embeddings),
             "n_neighbors": neighbors,
             "min_dist": min_dist,
@@ -77,15 +78,14 @@ def umap_table(
 
 
 def _nearest(
-    distances: Float[np.ndarray, "row row"], n_neighbors: int
+    ordered: Float[np.ndarray, "row row"], distances: Float[np.ndarray, "row row"], n_neighbors: int
 ) -> tuple[Int[np.ndarray, "row neighbor"], Float[np.ndarray, "row neighbor"]]:
-    """Each row's nearest rows and their distances, in order; itself first."""
-    np.fill_diagonal(distances, -1.0)  # before any other row that is equal
-    near = np.argpartition(distances, n_neighbors - 1, axis=1)[:, :n_neighbors]
-    order = np.argsort(np.take_along_axis(distances, near, axis=1), axis=1, kind="stable")
-    near = np.take_along_axis(near, order, axis=1)
-    np.fill_diagonal(distances, 0.0)
-    return near, np.take_along_axis(distances, near, axis=1)
+    """Each row's nearest rows and their distances, in order, itself first; `ordered` are the distances, rows sorted."""
+    near = np.empty((len(distances), n_neighbors), dtype=np.int64)
+    for i, (row, largest) in enumerate(zip(distances, ordered[:, n_neighbors - 1], strict=True)):
+        within = np.flatnonzero(row <= largest)  # more than asked for where some tie
+        near[i] = within[np.argsort(row[within], kind="stable")[:n_neighbors]]
+    return near, np.maximum(np.take_along_axis(distances, near, axis=1), 0)
 
 
 def _embed(
