@@ -12,8 +12,9 @@ from ..errors import DataError
 from .pca import stack_conditions
 from .projection_quality import mean_disparity, silhouettes, trustworthiness
 
-_LEAST_ROWS = 5  # fewer have no neighbourhoods to speak of, and UMAP's spectral start fails on them
+_LEAST_ROWS = 5  # fewer have no neighbourhoods to speak of
 _EPOCHS = 200  # UMAP's own choice for 10,000 rows and more
+_START = "pca"  # languages often form islands without a link between them, which UMAP's own start puts at random
 
 
 def umap_table(
@@ -34,7 +35,8 @@ def umap_table(
     rows), silhouette_language and silhouette_id [-1, 1] (how far languages, and texts with their translations, form
     clusters of their own in the embedding; NaN with one of them or with one row each), procrustes_disparity [0, 1]
     (from the other seeds' embeddings, see `projection_quality.mean_disparity`), n_neighbors, min_dist, seed.
-    Neighbours are exact, and found once for all seeds; time and memory are quadratic in the rows (4 bytes a pair).
+    The layout starts from the principal components, as Kobak and Linderman (2021, doi 10.1038/s41587-020-00809-z)
+    advise, so that the places of islands mean something. Neighbours are exact, and found once for all seeds; time and memory are quadratic in the rows (4 bytes a pair).
     `n_neighbors` is lowered to rows - 1 when there are few; the quality row tells the number used. A seed makes the
     result repeatable on one machine and UMAP single-threaded. The first call compiles for about 10 s. States that do
     not vary at all (layer 0 at the last prompt token) give points (0, 0) and NaN measures.
@@ -94,11 +96,10 @@ def _embed(
     import umap  # here, because importing it takes seconds
 
     model = umap.UMAP(
-        n_neighbors=knn[0].shape[1], min_dist=min_dist, n_epochs=_EPOCHS, random_state=seed, precomputed_knn=knn
-    )
+        n_neighbors=knn[0].shape[1], min_dist=min_dist, n_epochs=_EPOCHS, init=_START, random_state=seed,
+        precomputed_knn=knn,
+    )  # fmt: skip
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="n_jobs value .* overridden to 1 by setting random_state")
         warnings.filterwarnings("ignore", message=r"precomputed_knn\[2\]")  # only needed to place further states
-        # Languages often form islands; the layout then starts from random places, which the seed fixes too.
-        warnings.filterwarnings("ignore", message="Graph is not fully connected")
         return np.asarray(model.fit_transform(states))
