@@ -36,10 +36,11 @@ def umap_table(
     clusters of their own in the embedding; NaN with one of them or with one row each), procrustes_disparity [0, 1]
     (from the other seeds' embeddings, see `projection_quality.mean_disparity`), n_neighbors, min_dist, seed.
     The layout starts from the principal components, as Kobak and Linderman (2021, doi 10.1038/s41587-020-00809-z)
-    advise, so that the places of islands mean something. Neighbours are exact, and found once for all seeds; time and memory are quadratic in the rows (4 bytes a pair).
-    `n_neighbors` is lowered to rows - 1 when there are few; the quality row tells the number used. A seed makes the
-    result repeatable on one machine and UMAP single-threaded. The first call compiles for about 10 s. States that do
-    not vary at all (layer 0 at the last prompt token) give points (0, 0) and NaN measures.
+    advise, so that the places of islands mean something. Neighbours are exact, and found once for all seeds; time and
+    memory are quadratic in the rows (4 bytes a pair, 8 for silhouettes). `n_neighbors` is lowered to rows - 1 when
+    there are few; the quality row tells the number used. A seed makes the result repeatable on one machine and UMAP
+    single-threaded. The first call compiles for about 10 s. States that do not vary at all (layer 0 at the last prompt
+    token) give points (0, 0) and NaN measures.
 
     Raises:
         DataError: malformed or unlike states, fewer than 5 rows, `n_neighbors` below 2, or no seed.
