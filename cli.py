@@ -290,7 +290,7 @@ def evaluate(
 
 @app.command()
 def probe(
-    name: Annotated[str, typer.Argument(help="accuracy, logit-lens, pca, umap or alignment.")],
+    name: Annotated[str, typer.Argument(help="accuracy, logit-lens, pca, umap, alignment or linear.")],
     caches: CachesArgument,
     out: OutOption,
     layers: LayersOption = None,

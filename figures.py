@@ -26,6 +26,7 @@ def drawings() -> list[Drawing]:
     from .viz.accuracy import accuracy_figure, predicted_share_figure
     from .viz.alignment import plot_alignment, plot_alignment_delta
     from .viz.grid import grid_figure
+    from .viz.linear import plot_linear, plot_linear_delta
     from .viz.logit_lens import plot_logit_lens, plot_logit_lens_delta
     from .viz.projection import plot_projection
     from .viz.repair import plot_repair, plot_repair_delta
@@ -52,6 +53,8 @@ def drawings() -> list[Drawing]:
         Drawing("logit_lens_delta", "Logit lens, aligned minus base", ("logit_lens_delta",), plot_logit_lens_delta),
         Drawing("alignment", "Alignment with English by layer", ("alignment",), plot_alignment),
         Drawing("alignment_delta", "Alignment, aligned minus base", ("alignment_delta",), plot_alignment_delta),
+        Drawing("linear_probe", "Linear probes by layer", ("linear_probe",), plot_linear),
+        Drawing("linear_probe_delta", "Linear probes, aligned minus base", ("linear_probe_delta",), plot_linear_delta),
         Drawing("pca", "PCA of mean-pooled states", ("pca", "pca_variance"), partial(plot_projection, position="mean")),
         Drawing(
             "umap",

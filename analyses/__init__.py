@@ -11,6 +11,7 @@ from ..errors import UsageError
 from .accuracy import accuracy
 from .alignment import alignment
 from .conditions import Conditions, Progress, Settings, Tables
+from .linear import linear
 from .logit_lens import logit_lens
 from .projections import pca, umap
 from .repair import repair
@@ -35,6 +36,7 @@ ANALYSES: dict[str, Analysis] = {
     "pca": Analysis("Where do languages lie, in the directions of most variance?", pca, ("mean",)),
     "umap": Analysis("Which states are neighbours?", umap, ("mean",)),
     "alignment": Analysis("Do translations have like states?", alignment, ("last", "mean")),
+    "linear": Analysis("What can a linear classifier read, also across languages?", linear, ("last", "mean")),
     "repair": Analysis("Does the parallel English state mend another language's answer?", repair),
     "transplant": Analysis("Which layers carry what the adapter changed?", transplant, ("last",)),
 }
