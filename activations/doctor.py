@@ -9,6 +9,7 @@ import torch
 
 from ..errors import BabelscopeError, ModelError
 from ..models import Model
+from ..quiet import without_installing
 from ..tasks import KINDS, Asking, Prompt, Task, answer_words, few_shot_prompts, load_task
 from .capture import Captured, capture
 from .tokens import encode_labels, encode_prompts
@@ -161,13 +162,14 @@ def _transformer_lens(model: Model, prompt: Prompt, reference: Captured) -> list
     from transformer_lens.model_bridge import TransformerBridge
 
     # The bridge wraps modules in place: it gets a copy.
-    bridge = TransformerBridge.boot_transformers(
-        str(model.folder),
-        hf_model=copy.deepcopy(model.net),
-        tokenizer=model.tokenizer,
-        dtype=model.dtype,
-        device=str(model.device),
-    )
+    with without_installing():
+        bridge = TransformerBridge.boot_transformers(
+            str(model.folder),
+            hf_model=copy.deepcopy(model.net),
+            tokenizer=model.tokenizer,
+            dtype=model.dtype,
+            device=str(model.device),
+        )
     (row,) = encode_prompts(model.tokenizer, [prompt], None)
     names = [f"blocks.{i}.hook_resid_post" for i in range(model.n_layers)]
     with torch.inference_mode():
