@@ -79,10 +79,13 @@ def lens_scores(
         for begin in range(0, states.shape[1], block):
             rows = slice(begin, min(begin + block, states.shape[1]))
             groups = [slice(max(g.start - begin, 0), max(min(g.stop, rows.stop) - begin, 0)) for g in asked.groups]
-            reference = _reference(_distributions(final[rows], head, begin))
+            found = Distributions(rows.stop - begin, head)
+            _read(found, final[rows], begin)
+            reference = _Reference(found.probabilities(), found.sums(torch.zeros(rows.stop - begin), (), ())[0])
             parts.append([])
             for layer, layer_states in enumerate(states):
-                scores, summed = _block_scores(layer_states[rows], head, asked, rows, reference, groups)
+                _read(found, layer_states[rows], begin)
+                scores, summed = _block_scores(found, asked, rows, reference, groups)
                 parts[-1].append(scores)
                 totals[layer] = totals[layer].add_(summed) if layer in totals else summed
                 if rows.stop == states.shape[1]:
@@ -164,31 +167,23 @@ class _Reference:
     entropy: Float[Tensor, " m"]  # in nats
 
 
-def _reference(distributions: Distributions) -> _Reference:
-    probabilities = distributions.probabilities()
-    return _Reference(probabilities, torch.stack([-torch.special.xlogy(p, p).sum(1) for p in probabilities]).sum(0))
-
-
-def _distributions(states: Tensor, head: Head, begin: int) -> Distributions:
-    found = Distributions(states, head)
+def _read(found: Distributions, states: Tensor, begin: int) -> None:
+    found.read(states)
     bad = torch.nonzero(~found.sound).flatten().tolist()
     if bad:
         raise DataError(
             f"lens of state {begin + bad[0]}: its logits hold NaN or +inf, or only -inf; were the states read whole?"
         )
-    return found
 
 
 def _block_scores(
-    states: Float[Tensor, "m d_model"],
-    head: Head,
+    found: Distributions,
     asked: Asked,
     rows: slice,
     reference: _Reference,
     groups: Sequence[slice],
 ) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor, Tensor], Float[Tensor, "group vocabulary"]]:
     """Mass, entropy, KL divergence, rank and top tokens of some rows at one layer; sums of their probabilities."""
-    found = _distributions(states, head, rows.start)
     right = found.log_p(asked.right[rows]).amax(1)
     known = torch.isfinite(right)
     entropy, cross, above, summed = found.sums(torch.where(known, right, 0.0), reference.probabilities, groups)

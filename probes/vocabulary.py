@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 TILE = 16384  # words unembedded at once
-_ROWS = 8  # whose float32 logits over a tile are reduced together: half a megabyte
+_ROWS = 4  # whose float32 logits over a tile are reduced together: a quarter of a megabyte
 _GROUPS = 256  # of the words of a tile, whose largest logits lead to the largest of all
 
 _LEAST = torch.finfo(torch.float32).min  # in place of -inf, the logit of masked words: 0 * -inf would be NaN
@@ -33,23 +33,31 @@ class Head(Protocol):
 
 
 class Distributions:
-    """The distributions over the vocabulary of one block of states. Holds their logits, as precise as they come."""
+    """The distributions over the vocabulary of one block of states. Holds their logits, as precise as they come.
 
-    def __init__(self, states: Float[Tensor, "n d_model"], head: Head) -> None:
-        self.tiles = _tiles(head.vocabulary)
+    Made once for blocks of n states and filled again and again (`read`): fresh memory would cost more than the sums.
+    """
+
+    def __init__(self, n: int, head: Head) -> None:
+        self.head = head
         self.vocabulary = head.vocabulary
-        normed = head.normed(states).contiguous()
+        self.tiles = [slice(begin, min(begin + TILE, self.vocabulary)) for begin in range(0, self.vocabulary, TILE)]
+        self._n = n
         self._width = min(TILE, -(-head.vocabulary // _GROUPS) * _GROUPS)
-        # tile-major, so that a product is written where it stays; the last tile ends in words that cannot be said
-        self._logits = torch.empty(0)
+        self._buffers = torch.empty(3, _ROWS, self._width)
+        self._logits: Tensor | None = None
+
+    def read(self, states: Float[Tensor, "n d_model"]) -> None:
+        """Unembed n states."""
+        normed = self.head.normed(states).contiguous()
         largest, sums = [], []
         for i, tile in enumerate(self.tiles):
-            found = head.logits(normed, tile)
-            if i == 0:
-                shape = (len(self.tiles), len(states), self._width)
-                self._logits = torch.empty(shape, dtype=found.dtype).fill_(-torch.inf)
+            found = self.head.logits(normed, tile)
+            if self._logits is None:  # tile-major; the last tile ends in words that cannot be said
+                shape = (len(self.tiles), self._n, self._width)
+                self._logits = torch.full(shape, -torch.inf, dtype=found.dtype)
             self._logits[i, :, : found.shape[1]] = found
-            top, total = _group_maxima_and_sums(self._logits[i])
+            top, total = _group_maxima_and_sums(self._logits[i], self._buffers[0])
             largest.append(top)
             sums.append(total)
         self._group_maxima = torch.stack(largest, 1)  # [n, tile, group]
@@ -57,9 +65,6 @@ class Distributions:
         # log p = (logit - highest) - log_total: subtracted one by one, large logits lose no digits
         self._highest = tops.amax(1, keepdim=True)
         self._log_total = (torch.stack(sums, 1) * (tops - self._highest).exp()).sum(1, keepdim=True).log()
-
-    def __len__(self) -> int:
-        return len(self._log_total)
 
     @property
     def sound(self) -> Bool[Tensor, " n"]:
@@ -71,6 +76,7 @@ class Distributions:
         flat = tokens.reshape(len(tokens), -1)
         known = flat.clamp_min(0)
         rows = torch.arange(len(flat))[:, None]
+        assert self._logits is not None, "read states first"
         found = self._logits[known // self._width, rows, known % self._width].float()
         found = found.sub_(self._highest).sub_(self._log_total)
         return found.masked_fill(flat < 0, -torch.inf).reshape(tokens.shape)
@@ -78,7 +84,7 @@ class Distributions:
     def probabilities(self) -> list[Float[Tensor, "n _"]]:
         """Of every word, in float32, a tensor per tile."""
         return [
-            self._logits[i, :, : tile.stop - tile.start].float().sub_(self._highest).sub_(self._log_total).exp_()
+            self._rows_log_p(i, slice(None), torch.empty(self._n, tile.stop - tile.start)).exp_()
             for i, tile in enumerate(self.tiles)
         ]
 
@@ -109,26 +115,25 @@ class Distributions:
             entropy [n] in nats; -sum reference * log p [n] in nats (0 without a reference); the number of words that are
             likelier than the threshold, ties by half, [n]; summed probabilities [group, vocabulary].
         """
-        n = len(self)
+        n = self._n
         entropy, cross, excess = torch.zeros(n), torch.zeros(n), torch.zeros(n)
         summed = torch.zeros(len(groups), self.vocabulary)
         member = torch.zeros(len(groups), n)
         for i, group in enumerate(groups):
             member[i, group] = 1
-        buffers = torch.empty(2, _ROWS, self._width)
         for i, tile in enumerate(self.tiles):
             width = tile.stop - tile.start
             for begin in range(0, n, _ROWS):
                 rows = slice(begin, min(begin + _ROWS, n))
-                log_p, p = buffers[:, : rows.stop - begin, :width]
-                log_p.copy_(self._logits[i, rows, :width]).sub_(self._highest[rows]).sub_(self._log_total[rows])
-                torch.sub(log_p, threshold[rows, None], out=p)
-                excess[rows] += p.sign_().sum(1)
+                log_p, p, product = self._buffers[:, : rows.stop - begin, :width]
+                self._rows_log_p(i, rows, log_p)
+                torch.sub(log_p, threshold[rows, None], out=product)
+                excess[rows] += product.sign_().sum(1)
                 log_p.clamp_min_(_LEAST)
                 torch.exp(log_p, out=p)
-                entropy[rows] -= _dots(p, log_p)
+                entropy[rows] -= torch.mul(p, log_p, out=product).sum(1)
                 if reference:
-                    cross[rows] -= _dots(reference[i][rows], log_p)
+                    cross[rows] -= torch.mul(reference[i][rows], log_p, out=product).sum(1)
                 touched = [g for g, group in enumerate(groups) if group.start < rows.stop and group.stop > begin]
                 if touched:
                     of = slice(touched[0], touched[-1] + 1)
@@ -136,15 +141,18 @@ class Distributions:
         return entropy, cross, (self.vocabulary + excess) / 2, summed
 
 
-def _tiles(vocabulary: int) -> list[slice]:
-    return [slice(begin, min(begin + TILE, vocabulary)) for begin in range(0, vocabulary, TILE)]
+    def _rows_log_p(self, tile: int, rows: slice, out: Float[Tensor, "m token"]) -> Float[Tensor, "m token"]:
+        assert self._logits is not None, "read states first"
+        found = out.copy_(self._logits[tile, rows, : out.shape[1]])
+        return found.sub_(self._highest[rows]).sub_(self._log_total[rows])
 
 
-def _group_maxima_and_sums(logits: Float[Tensor, "n token"]) -> tuple[Float[Tensor, "n group"], Float[Tensor, " n"]]:
+def _group_maxima_and_sums(
+    logits: Float[Tensor, "n token"], buffer: Float[Tensor, "rows token"]
+) -> tuple[Float[Tensor, "n group"], Float[Tensor, " n"]]:
     """Largest logits of groups of words, and the sum of exp(logit - the row's largest), both in float32."""
     maxima, sums = [], []
-    buffer = torch.empty(_ROWS, logits.shape[1])
-    for rows in torch.split(logits, _ROWS):
+    for rows in torch.split(logits, len(buffer)):
         wide = buffer[: len(rows)].copy_(rows)
         largest = wide.view(len(rows), -1, _GROUPS).amax(1)
         maxima.append(largest)
@@ -152,7 +160,3 @@ def _group_maxima_and_sums(logits: Float[Tensor, "n token"]) -> tuple[Float[Tens
         wide.sub_(largest.amax(1, keepdim=True).clamp_min_(_LEAST))
         sums.append(wide.exp_().sum(1))
     return torch.cat(maxima), torch.cat(sums)
-
-
-def _dots(left: Float[Tensor, "n token"], right: Float[Tensor, "n token"]) -> Float[Tensor, " n"]:
-    return torch.bmm(left[:, None], right[:, :, None]).flatten()
