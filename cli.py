@@ -289,7 +289,7 @@ def evaluate(
 
 @app.command()
 def probe(
-    name: Annotated[str, typer.Argument(help="accuracy, logit-lens, pca, umap or alignment.")],
+    name: Annotated[str, typer.Argument(help="accuracy, logit-lens, tuned-lens, pca, umap or alignment.")],
     caches: CachesArgument,
     out: OutOption,
     layers: LayersOption = None,

@@ -1,5 +1,6 @@
 """The last two parts of a model, read without opening it: all that a lens needs."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,11 @@ class Unembedding:
         """Residual stream [n, d_model] -> what the unembedding is multiplied with, in its precision."""
         normed: torch.Tensor = self.norm(states.to(self.weight.dtype))
         return normed
+
+    def restricted(self, tokens: "torch.Tensor") -> "Unembedding":
+        """The same for some of the vocabulary, in float32: what a lens is trained with."""
+        bias = None if self.bias is None else self.bias[tokens].float()
+        return Unembedding(deepcopy(self.norm).float(), self.weight[tokens].float(), bias, self.softcap)
 
     def logits(self, normed: "torch.Tensor", tokens: slice = slice(None)) -> "torch.Tensor":
         """States [n, d_model] after the final norm -> logits [n, token] of some of the vocabulary, or of all of it."""

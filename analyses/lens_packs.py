@@ -66,5 +66,7 @@ class Gathered:
             by_language = len(rows_first) == n_languages * ids
             return rows_first.reshape(n_languages, ids, *rows_first.shape[1:]) if by_language else rows_first
 
-        found = {field.name: joined([getattr(scores, field.name) for scores, _ in scored]) for field in fields(LensScores)}
+        found = {
+            field.name: joined([getattr(scores, field.name) for scores, _ in scored]) for field in fields(LensScores)
+        }
         return cls(**found, token_energy=joined([energy for _, energy in scored]))

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import torch
 
 from ..activations.tokens import word_tokens
 from ..probes.logit_lens import Asked, padded

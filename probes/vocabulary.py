@@ -112,8 +112,8 @@ class Distributions:
             groups: rows whose probabilities are summed; they follow one another.
 
         Returns:
-            entropy [n] in nats; -sum reference * log p [n] in nats (0 without a reference); the number of words that are
-            likelier than the threshold, ties by half, [n]; summed probabilities [group, vocabulary].
+            entropy [n] in nats; -sum reference * log p [n] in nats (0 without a reference); the number of words that
+            are likelier than the threshold, ties by half, [n]; summed probabilities [group, vocabulary].
         """
         n = self._n
         entropy, cross, excess = torch.zeros(n), torch.zeros(n), torch.zeros(n)
@@ -139,7 +139,6 @@ class Distributions:
                     of = slice(touched[0], touched[-1] + 1)
                     summed[of, tile].addmm_(member[of, rows], p)
         return entropy, cross, (self.vocabulary + excess) / 2, summed
-
 
     def _rows_log_p(self, tile: int, rows: slice, out: Float[Tensor, "m token"]) -> Float[Tensor, "m token"]:
         assert self._logits is not None, "read states first"

@@ -6,8 +6,6 @@ from babelscope.errors import DataError
 from babelscope.probes.logit_lens import lens_tables
 
 
-
-
 def test_tables() -> None:
     rng = np.random.default_rng(0)
     base = rng.uniform(size=(2, 25, 3)).astype(np.float32)

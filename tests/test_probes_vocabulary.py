@@ -59,7 +59,9 @@ def test_equals_float64(monkeypatch: pytest.MonkeyPatch, scale: float, block: in
     np.testing.assert_allclose(found.kl_to_final_bits[0], kl, rtol=1e-4, atol=1e-5)
     for i, rows in enumerate((slice(0, 4), slice(4, None))):
         mean = p[:, rows].mean(axis=1)
-        np.testing.assert_allclose(found.likeliest_probability[:, i], -np.sort(-mean, axis=1)[:, :5], rtol=1e-4, atol=1e-30)
+        np.testing.assert_allclose(
+            found.likeliest_probability[:, i], -np.sort(-mean, axis=1)[:, :5], rtol=1e-4, atol=1e-30
+        )
 
 
 @pytest.mark.parametrize("tile", [16384, 512])
