@@ -289,8 +289,16 @@ def evaluate(
 
 
 @app.command()
+def probes(as_json: JsonOption = False) -> None:
+    """List the probes, and the question that each answers. Example: `babelscope probes`"""
+    from .analyses import ANALYSES
+
+    show([{"probe": name, "question": analysis.question} for name, analysis in ANALYSES.items()], as_json)
+
+
+@app.command()
 def probe(
-    name: Annotated[str, typer.Argument(help="accuracy, logit-lens, pca, umap, alignment or linear.")],
+    name: Annotated[str, typer.Argument(help="Which one, see `babelscope probes`.")],
     caches: CachesArgument,
     out: OutOption,
     layers: LayersOption = None,

@@ -26,6 +26,7 @@ def drawings() -> list[Drawing]:
     from .viz.accuracy import accuracy_figure, predicted_share_figure
     from .viz.alignment import plot_alignment, plot_alignment_delta
     from .viz.grid import grid_figure
+    from .viz.lens_curves import plot_lens_languages, plot_lens_summaries, plot_tuned_lens
     from .viz.linear import plot_linear, plot_linear_delta
     from .viz.logit_lens import plot_logit_lens, plot_logit_lens_delta
     from .viz.projection import plot_projection
@@ -51,6 +52,14 @@ def drawings() -> list[Drawing]:
         Drawing("training", "Training and validation loss", ("training",), training_figure),
         Drawing("logit_lens", "Logit lens at the answer position", ("logit_lens",), plot_logit_lens),
         Drawing("logit_lens_delta", "Logit lens, aligned minus base", ("logit_lens_delta",), plot_logit_lens_delta),
+        Drawing(
+            "lens_summaries",
+            "Rank of the right answer, token energy, distance to the end",
+            ("logit_lens",),
+            plot_lens_summaries,
+        ),
+        Drawing("lens_languages", "Languages of the likeliest tokens", ("logit_lens_languages",), plot_lens_languages),
+        Drawing("tuned_lens", "Logit lens and tuned lens", ("tuned_lens",), plot_tuned_lens),
         Drawing("alignment", "Alignment with English by layer", ("alignment",), plot_alignment),
         Drawing("alignment_delta", "Alignment, aligned minus base", ("alignment_delta",), plot_alignment_delta),
         Drawing("linear_probe", "Linear probes by layer", ("linear_probe",), plot_linear),

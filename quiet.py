@@ -28,7 +28,7 @@ def quiet_transformers() -> Iterator[None]:
 
 @contextmanager
 def without_installing() -> Iterator[None]:
-    """Without what TransformerLens does for models with a vision tower: `pip install torchvision`, which replaces torch."""
+    """Without the `pip install torchvision` of TransformerLens (for vision towers), which replaces torch as well."""
     from transformer_lens.model_bridge.sources.transformers import helpers
 
     install = helpers._ensure_torchvision  # if it is called otherwise one day, opening fails rather than installs

@@ -1,5 +1,6 @@
 """The last two parts of a model, read without opening it: all that a lens needs."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,41 @@ class Unembedding:
 
     def __call__(self, states: "torch.Tensor") -> "torch.Tensor":
         """Residual stream [n, d_model], before the final norm -> logits [n, vocabulary]."""
+        return self.logits(self.normed(states))
+
+    @property
+    def vocabulary(self) -> int:
+        return len(self.weight)
+
+    @property
+    def gain(self) -> "torch.Tensor":
+        """What the final norm multiplies each dimension with, [d_model] in float32.
+
+        Families keep it as it is or less 1, so it is measured: at states of mean 0 and size 1 a norm does nothing else.
+        """
+        import torch
+
+        signs = torch.ones(self.weight.shape[1])
+        signs[1::2] = -1
+        up, down = self.normed(torch.stack([signs, -signs])).float()
+        return (up - down) / 2 * signs
+
+    def normed(self, states: "torch.Tensor") -> "torch.Tensor":
+        """Residual stream [n, d_model] -> what the unembedding is multiplied with, in its precision."""
+        normed: torch.Tensor = self.norm(states.to(self.weight.dtype))
+        return normed
+
+    def restricted(self, tokens: "torch.Tensor") -> "Unembedding":
+        """The same for some of the vocabulary, in float32: what a lens is trained with."""
+        bias = None if self.bias is None else self.bias[tokens].float()
+        return Unembedding(deepcopy(self.norm).float(), self.weight[tokens].float(), bias, self.softcap)
+
+    def logits(self, normed: "torch.Tensor", tokens: slice = slice(None)) -> "torch.Tensor":
+        """States [n, d_model] after the final norm -> logits [n, token] of some of the vocabulary, or of all of it."""
         from torch.nn import functional
 
-        normed = self.norm(states.to(self.weight.dtype))
-        return softcapped(functional.linear(normed, self.weight, self.bias), self.softcap)
+        bias = None if self.bias is None else self.bias[tokens]
+        return softcapped(functional.linear(normed, self.weight[tokens], bias), self.softcap)
 
 
 def open_unembedding(name: str, dtype: str = "auto") -> Unembedding:

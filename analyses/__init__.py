@@ -16,6 +16,7 @@ from .logit_lens import logit_lens
 from .projections import pca, umap
 from .repair import repair
 from .transplant import transplant
+from .tuned_lens import tuned_lens
 
 __all__ = ["ANALYSES", "Analysis", "Conditions", "Progress", "Settings", "Tables", "analyse"]
 
@@ -33,6 +34,7 @@ class Analysis:
 ANALYSES: dict[str, Analysis] = {
     "accuracy": Analysis("Are more answers right?", accuracy),
     "logit-lens": Analysis("Which words does each layer lean to?", logit_lens, ("last",)),
+    "tuned-lens": Analysis("What does each layer already know?", tuned_lens, ("last",)),
     "pca": Analysis("Where do languages lie, in the directions of most variance?", pca, ("mean",)),
     "umap": Analysis("Which states are neighbours?", umap, ("mean",)),
     "alignment": Analysis("Do translations have like states?", alignment, ("last", "mean")),

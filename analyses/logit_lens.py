@@ -1,83 +1,147 @@
 """What the model would say if it stopped at a layer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
+from jaxtyping import Float
 
-from ..activations.tokens import vocabulary_texts, word_tokens
+from ..activations.token_languages import built_in_texts, token_languages
+from ..activations.tokens import vocabulary_texts
 from ..models import open_tokenizer
-from ..probes.logit_lens import lens_scores, lens_tables, top_tokens
+from ..probes.logit_lens import lens_scores, lens_tables, token_energy, token_gram
+from ..probes.token_shares import share_table, token_shares
+from ..tasks import languages
 from ..unembedding import open_unembedding
 from .conditions import Conditions, Progress, Tables, filled
+from .lens_packs import BLOCK, Gathered, Pack, PackScores, make_packs, read_states
+from .lens_words import LensWords
 from .opening import check_same_model
+from .threads import in_threads
 
-TOP_TOKENS = 5
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+QUANTITIES = (
+    *("english_mass", "target_mass", "entropy_bits", "right_answer_log2_rank", "token_energy", "kl_to_final_bits"),
+    *("top_english_share", "top_own_share"),
+)
 
 
 def logit_lens(conditions: Conditions, on_progress: Progress) -> Tables:
-    """Lens probability of English and of the language's own answer words, entropy, likeliest tokens, by layer.
+    """Words, entropy, rank of the right answer, token energy, distance to the end, language of tokens, by layer.
 
     Reads the final norm and the unembedding from the model's files; the model itself is not opened.
     """
     name = conditions.base.attributes["model"]
     check_same_model(name, conditions.base)
-    unembed = open_unembedding(name, dtype=conditions.base.attributes["compute_dtype"])
+    head = open_unembedding(name, dtype=conditions.base.attributes["compute_dtype"])
     tokenizer = open_tokenizer(name)
-    words = _word_sets(conditions, vocabulary_texts(tokenizer))
-    quantities = ("english_mass", "target_mass", "entropy_bits")
-    chosen = conditions.rows[:, : conditions.settings.lens_limit]
-    layers = conditions.layers()
-    values, deltas, likeliest = [], [], []
+    words = LensWords.of(conditions, vocabulary_texts(tokenizer))
+    rows, layers = conditions.rows[:, : conditions.settings.lens_limit], conditions.layers()
+    gram = token_gram(head.weight, head.gain)
+
+    def score(pack: Pack) -> PackScores:
+        chosen, cache = rows[list(pack.languages)], conditions.caches[pack.condition]
+        states = read_states(cache, [*layers, cache.n_layers], chosen, head.weight.dtype)
+        asked = words.asked(pack.languages, chosen)
+        found = lens_scores(states[:-1], states[-1], head, asked, BLOCK)
+        return found, token_energy(states[:-1], gram).numpy()
+
+    packs = make_packs(conditions, rows.shape[1])
+    scored = list(zip(packs, in_threads(score, packs, on_progress), strict=True))
+    by_condition = {
+        name: Gathered.of([scores for pack, scores in scored if pack.condition == name], *rows.shape)
+        for name in conditions.caches
+    }
+    return _tables(conditions, layers, by_condition, words, tokenizer)
+
+
+def _tables(
+    conditions: Conditions,
+    layers: Sequence[int],
+    by_condition: Mapping[str, Gathered],
+    words: LensWords,
+    tokenizer: "PreTrainedTokenizerBase",
+) -> Tables:
+    codes, s = conditions.languages, conditions.settings
+    spoken, shares = _shares(by_condition, tokenizer)
+    values, deltas = [], []
     for n, layer in enumerate(layers):
-        scores = {}
-        for condition, cache in conditions.caches.items():
-            states = torch.from_numpy(cache.states("last", layer)[chosen]).to(unembed.weight.dtype)
-            by_language = [
-                lens_scores(states[i], unembed, words[code], chunk=128) for i, code in enumerate(conditions.languages)
-            ]
-            scores[condition] = np.stack([np.column_stack([s.mass, s.entropy_bits]) for s in by_language])
-            for code, s in zip(conditions.languages, by_language, strict=True):
-                tokens, probabilities = top_tokens(s.mean_probability, TOP_TOKENS)
-                likeliest += [
-                    {
-                        "language": code,
-                        "condition": condition,
-                        "layer": layer,
-                        "rank": rank + 1,
-                        "token": tokenizer.decode([int(token)]),
-                        "mean_probability": float(p),
-                    }
-                    for rank, (token, p) in enumerate(zip(tokens, probabilities, strict=True))
-                ]
-        value, delta = lens_tables(
-            scores, quantities, conditions.languages, layer, conditions.settings.draws, conditions.settings.seed
-        )
-        values.append(_with_words(value, words))
-        deltas.append(_with_words(delta, words))
-        on_progress(n + 1, len(layers))
+        scores = {
+            name: _quantities(found, shares[name], n, words, codes, spoken) for name, found in by_condition.items()
+        }
+        undefined = np.any([np.isnan(of).any(axis=1) for of in scores.values()], axis=0)
+        known = {name: np.where(undefined[:, None], 0.0, of) for name, of in scores.items()}
+        value, delta = lens_tables(known, QUANTITIES, codes, layer, s.draws, s.seed)
+        absent = {(codes[i], QUANTITIES[q]) for i, q in np.argwhere(undefined)}
+        values.append(_without(value, absent))
+        deltas.append(_without(delta, absent))
+    found_tokens = [_token_table(found, name, codes, layers, tokenizer) for name, found in by_condition.items()]
+    found_shares = [share_table(of.mean(axis=1), codes, layers, spoken, name) for name, of in shares.items()]
     return filled(
         {
             "logit_lens": pd.concat(values, ignore_index=True),
             "logit_lens_delta": pd.concat(deltas, ignore_index=True),
-            "logit_lens_tokens": pd.DataFrame(likeliest),
+            "logit_lens_tokens": pd.concat(found_tokens, ignore_index=True),
+            "logit_lens_languages": pd.concat(found_shares, ignore_index=True),
         }
     )
 
 
-def _word_sets(conditions: Conditions, vocabulary: Mapping[str, Sequence[int]]) -> dict[str, list[torch.Tensor]]:
-    """Per language, the tokens that begin an English answer word and those that begin one of its own."""
-    own = conditions.base.label_words
-    english = conditions.base.labels
-    sets = {}
-    for code in conditions.languages:
-        found = word_tokens(vocabulary, [english, () if code == "en" else tuple(own[code].values())])
-        sets[code] = [torch.tensor(tokens, dtype=torch.long) for tokens in found]
-    return sets
+def _shares(
+    by_condition: Mapping[str, Gathered], tokenizer: "PreTrainedTokenizerBase"
+) -> tuple[list[str], dict[str, Float[np.ndarray, "language id layer token_language"]]]:
+    """The languages that tokens may be of, and what share of each state's top tokens is of each, or of none."""
+    texts, scripts = built_in_texts(), {code: row.script for code, row in languages().items()}
+    tokens = np.unique(np.concatenate([found.top_tokens.ravel() for found in by_condition.values()]))
+    of_token = token_languages(tokenizer, tokens, texts, scripts)
+    shares = {
+        name: token_shares(of_token[np.searchsorted(tokens, found.top_tokens)], len(texts))
+        for name, found in by_condition.items()
+    }
+    return list(texts), shares
 
 
-def _with_words(table: pd.DataFrame, words: Mapping[str, Sequence[torch.Tensor]]) -> pd.DataFrame:
-    """Without the target mass of languages that have no token of their own: English, and German with "positiv"."""
-    wordless = [code for code, (_, target) in words.items() if len(target) == 0]
-    return table[~(table["language"].isin(wordless) & (table["quantity"] == "target_mass"))]
+def _without(table: pd.DataFrame, absent: Collection[tuple[str, str]]) -> pd.DataFrame:
+    """Without the rows of some pairs of language and quantity."""
+    return table[[pair not in absent for pair in zip(table["language"], table["quantity"], strict=True)]]
+
+
+def _quantities(
+    found: Gathered, shares: np.ndarray, n: int, words: LensWords, codes: Sequence[str], spoken: Sequence[str]
+) -> Float[np.ndarray, "language id quantity"]:
+    """Those of one layer, in the order of `QUANTITIES`; NaN where a language has none."""
+    target = np.where(words.without_target[:, None], np.nan, found.mass[:, :, n, 1])
+    own = [spoken.index(code) for code in codes]
+    of_own = np.stack([of_language[:, n, i] for of_language, i in zip(shares, own, strict=True)])
+    of_own[[code == "en" for code in codes]] = np.nan  # English is what it is compared with
+    columns = (
+        *(found.mass[:, :, n, 0], target, found.entropy_bits[:, :, n], np.log2(found.right_rank[:, :, n])),
+        *(found.token_energy[:, :, n], found.kl_to_final_bits[:, :, n], shares[:, :, n, spoken.index("en")], of_own),
+    )
+    return np.stack(columns, axis=-1)
+
+
+def _token_table(
+    found: Gathered, name: str, codes: Sequence[str], layers: Sequence[int], tokenizer: "PreTrainedTokenizerBase"
+) -> pd.DataFrame:
+    """Likeliest tokens of the mean distribution of each language, by layer."""
+    return pd.DataFrame(
+        [
+            {
+                "language": code,
+                "condition": name,
+                "layer": layer,
+                "rank": rank + 1,
+                "token": tokenizer.decode([int(token)]),
+                "mean_probability": float(p),
+            }
+            for n, layer in enumerate(layers)
+            for i, code in enumerate(codes)
+            for rank, (token, p) in enumerate(
+                zip(found.likeliest[i, n], found.likeliest_probability[i, n], strict=True)
+            )
+        ]
+    )

@@ -3,7 +3,7 @@
 Summaries per state instead of probabilities over the vocabulary, which would fill a disk.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,75 +15,120 @@ from torch import Tensor
 from ..errors import DataError
 from .paired_tables import Where, check_parallel, delta_table, require_base, value_table
 from .statistics import bootstrap_weights, mean_estimate
+from .vocabulary import Distributions, Head
 
-# A few rows of float32 logits fit the processor's cache, so the reductions over them cost little beside the
-# unembedding; over a whole chunk they would run at the speed of main memory and cost twice as much as it.
-_BLOCK = 4
 
-# exp of anything below is 0 in float32, exactly. Logits of -inf (masked words) end here too: 0 * -inf would be NaN.
-_ZERO = -200.0
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of the lens at each of n states. Sets of tokens are padded with -1 (see `padded`).
+
+    `words`: sets whose probability is wanted. `right`: the tokens that begin the right answer. `groups`: states that
+    follow one another and whose mean distribution is wanted.
+    """
+
+    words: Int[Tensor, "n word_set token"]
+    right: Int[Tensor, "n right_token"]
+    groups: Sequence[slice] = ()
+    top: int = 10  # likeliest tokens of each state
+    likeliest: int = 5  # tokens of each group's mean distribution
 
 
 @dataclass(frozen=True)
 class LensScores:
-    """Lens probabilities of n states, summarised; all float32.
+    """Lens distributions of n states at several layers, summarised.
 
-    `mass` [n, word_set]: probability in [0, 1] of each set of tokens. `entropy_bits` [n]: entropy in bits, from 0 to
-    log2(vocab). `mean_probability` [vocab]: mean over the n states, sums to 1.
+    `mass`: probability in [0, 1] of each set of tokens. `entropy_bits`: 0 to log2(vocabulary). `kl_to_final_bits`: KL
+    divergence of the lens distribution from the model's own, D(final || layer), at least 0. `right_rank`: rank of the
+    likeliest token that begins the right answer, 1 being the top; equal ones share their mean rank; NaN where there is
+    no such token. `top_tokens`: likeliest first. `likeliest`: of the mean distribution of each group.
     """
 
-    mass: Float[np.ndarray, "n word_set"]
-    entropy_bits: Float[np.ndarray, " n"]
-    mean_probability: Float[np.ndarray, " vocab"]
+    mass: Float[np.ndarray, "layer n word_set"]
+    entropy_bits: Float[np.ndarray, "layer n"]
+    kl_to_final_bits: Float[np.ndarray, "layer n"]
+    right_rank: Float[np.ndarray, "layer n"]
+    top_tokens: Int[np.ndarray, "layer n top"]
+    likeliest: Int[np.ndarray, "layer group rank"]
+    likeliest_probability: Float[np.ndarray, "layer group rank"]
 
 
 def lens_scores(
-    states: Float[Tensor, "n d_model"],
-    unembed: Callable[[Tensor], Tensor],
-    word_tokens: Sequence[Int[Tensor, " _"]],
-    chunk: int = 64,
+    states: Float[Tensor, "layer n d_model"],
+    final: Float[Tensor, "n d_model"],
+    head: Head,
+    asked: Asked,
+    block: int = 128,
 ) -> LensScores:
-    """Lens distribution of each state, summarised over sets of tokens and over the vocabulary.
+    """Lens distributions of the same n states at several layers, against those of the last layer, `final`.
 
-    `unembed` maps states [m, d_model] to logits [m, vocab] (final norm, unembedding and softcap applied); it gets
-    contiguous rows, at most `chunk` at a time, which bounds memory to chunk x vocab. `word_tokens` are sets: a token
-    named twice counts once. Sums run in float32: entropy is within 1e-4 of its
-    float64 value or within 1e-6 bits, never negative, never NaN.
+    Memory is bounded by `block` rows of the vocabulary: their final distribution is held in float32 while all layers
+    are compared with it, and the logits of one layer at a time. Sums run in float32.
 
     Raises:
         DataError: no states, a token outside the vocabulary, or logits that are not numbers.
     """
-    if states.ndim != 2 or 0 in states.shape or chunk < 1:
+    if 0 in states.shape or block < 1:
         raise DataError(
-            f"lens of states {tuple(states.shape)} in chunks of {chunk}: expected [n, d_model], all at least 1"
+            f"lens of states {tuple(states.shape)} in blocks of {block}: expected [layer, n, d_model], all at least 1"
         )
-    masses: list[Tensor] = []
-    entropies: list[Tensor] = []
-    total: Tensor | None = None
+    _check_tokens(asked, head.vocabulary)
+    totals: dict[int, Tensor] = {}
+    parts: list[list[tuple[Tensor, ...]]] = []
+    likeliest: list[tuple[Tensor, Tensor]] = []
     with torch.inference_mode():
-        for rows in torch.split(states.contiguous(), chunk):
-            logits = unembed(rows)
-            if total is None:
-                total = torch.zeros(logits.shape[1], device=logits.device)
-                # Reused: fresh megabytes for every block would cost more in page faults than the arithmetic.
-                buffers = torch.empty(2, _BLOCK, logits.shape[1], device=logits.device)
-                tokens, member = _membership(word_tokens, logits)
-            for block in torch.split(logits, _BLOCK):
-                mass, entropy = _summarise(block, tokens, member, total, buffers)
-                masses.append(mass)
-                entropies.append(entropy)
-    assert total is not None  # there is at least one chunk
-    entropy_nats = torch.cat(entropies).cpu().numpy()
-    bad = np.flatnonzero(~np.isfinite(entropy_nats))
-    if len(bad):
-        raise DataError(
-            f"lens of state {bad[0]}: its logits hold NaN or +inf, or only -inf; were the states read whole?"
-        )
-    return LensScores(
-        torch.cat(masses).cpu().numpy(),
-        (entropy_nats / np.log(2)).astype(np.float32),
-        (total / len(states)).cpu().numpy(),
+        for begin in range(0, states.shape[1], block):
+            rows = slice(begin, min(begin + block, states.shape[1]))
+            groups = [slice(max(g.start - begin, 0), max(min(g.stop, rows.stop) - begin, 0)) for g in asked.groups]
+            found = Distributions(rows.stop - begin, head)
+            _read(found, final[rows], begin)
+            reference = _Reference(found.probabilities(), found.sums(torch.zeros(rows.stop - begin), (), ())[0])
+            parts.append([])
+            for layer, layer_states in enumerate(states):
+                _read(found, layer_states[rows], begin)
+                scores, summed = _block_scores(found, asked, rows, reference, groups)
+                parts[-1].append(scores)
+                totals[layer] = totals[layer].add_(summed) if layer in totals else summed
+                if rows.stop == states.shape[1]:
+                    likeliest.append(_likeliest(totals.pop(layer), asked))
+    joined = [
+        torch.stack([torch.cat([of_block[layer][i] for of_block in parts]) for layer in range(len(states))]).numpy()
+        for i in range(5)
+    ]
+    tokens, probabilities = (torch.stack(column).numpy() for column in zip(*likeliest, strict=True))
+    return LensScores(*joined, tokens, probabilities)
+
+
+def padded(sets: Sequence[Sequence[int]]) -> Int[Tensor, "token_set token"]:
+    """Sets of tokens as one tensor; each names a token once, and shorter ones end in -1."""
+    distinct = [sorted(set(tokens)) for tokens in sets]
+    width = max(1, *(len(tokens) for tokens in distinct)) if distinct else 1
+    return torch.tensor([tokens + [-1] * (width - len(tokens)) for tokens in distinct], dtype=torch.int64).view(
+        len(distinct), width
     )
+
+
+def token_gram(
+    weight: Float[Tensor, "vocabulary d_model"], gain: Float[Tensor, " d_model"]
+) -> Float[Tensor, "d_model d_model"]:
+    """Mean over the vocabulary of u u^T, u being a token's unembedding times the final norm's gain, at length 1."""
+    total = torch.zeros(weight.shape[1], weight.shape[1])
+    for rows in torch.split(weight, 16384):
+        unit = torch.nn.functional.normalize(rows.float() * gain, dim=1)
+        total.addmm_(unit.T, unit)
+    return total / len(weight)
+
+
+def token_energy(
+    states: Float[Tensor, "*shape d_model"], gram: Float[Tensor, "d_model d_model"]
+) -> Float[Tensor, "*shape"]:
+    """How much of a state lies where tokens do (Wendler et al., arXiv 2402.10588, section 5).
+
+    Root mean square cosine between the state and the tokens' unembeddings, relative to that between the tokens
+    themselves: about 1 for a state that is like a token, 0 for one in a direction that no token reads. `gram` is
+    `token_gram`'s: mean cosine^2 = h^T G h for a state of length 1, and the tokens' own is the squared norm of G.
+    """
+    unit = torch.nn.functional.normalize(states.float(), dim=-1)
+    return ((unit @ gram) * unit).sum(-1).clamp_min(0).sqrt() / gram.norm()
 
 
 def lens_tables(
@@ -114,51 +159,51 @@ def lens_tables(
     return values, delta_table(estimates, languages, quantities, where, ids)
 
 
-def top_tokens(
-    mean_probability: Float[np.ndarray, " vocab"], k: int
-) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray, " k"]]:
-    """The k likeliest tokens and their probabilities, likeliest first; equal ones by token id.
+@dataclass(frozen=True)
+class _Reference:
+    """The model's own distributions of a block of states."""
 
-    Raises:
-        DataError: `k` is below 1 or above the size of the vocabulary.
-    """
-    if not 1 <= k <= len(mean_probability):
-        raise DataError(f"top {k} tokens of a vocabulary of {len(mean_probability)}: expected 1 <= k <= vocabulary")
-    order = np.argsort(-mean_probability, kind="stable")[:k]
-    return order, mean_probability[order]
+    probabilities: list[Tensor]  # [m, token] of each tile
+    entropy: Float[Tensor, " m"]  # in nats
 
 
-def _membership(word_tokens: Sequence[Tensor], logits: Tensor) -> tuple[Tensor, Tensor]:
-    """All tokens that any set names, and which of the sets hold them, float32 [token, word_set]: one gather for all."""
-    vocab = logits.shape[1]
-    sets = [tokens.to(logits.device, torch.int64) for tokens in word_tokens]
-    for i, tokens in enumerate(sets):
-        outside = tokens[(tokens < 0) | (tokens >= vocab)]
+def _read(found: Distributions, states: Tensor, begin: int) -> None:
+    found.read(states)
+    bad = torch.nonzero(~found.sound).flatten().tolist()
+    if bad:
+        raise DataError(
+            f"lens of state {begin + bad[0]}: its logits hold NaN or +inf, or only -inf; were the states read whole?"
+        )
+
+
+def _block_scores(
+    found: Distributions,
+    asked: Asked,
+    rows: slice,
+    reference: _Reference,
+    groups: Sequence[slice],
+) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor, Tensor], Float[Tensor, "group vocabulary"]]:
+    """Mass, entropy, KL divergence, rank and top tokens of some rows at one layer; sums of their probabilities."""
+    right = found.log_p(asked.right[rows]).amax(1)
+    known = torch.isfinite(right)
+    entropy, cross, above, summed = found.sums(torch.where(known, right, 0.0), reference.probabilities, groups)
+    mass = found.log_p(asked.words[rows]).exp().sum(-1)
+    kl = (cross - reference.entropy).clamp_min_(0)
+    rank = torch.where(known, above + 0.5, torch.nan)
+    bits = 1 / np.log(2)
+    return (mass, entropy.clamp_min_(0) * bits, kl * bits, rank, found.top_tokens(asked.top)), summed
+
+
+def _likeliest(summed: Float[Tensor, "group vocabulary"], asked: Asked) -> tuple[Tensor, Tensor]:
+    sizes = torch.tensor([group.stop - group.start for group in asked.groups], dtype=torch.float32)
+    found = (summed / sizes[:, None]).topk(asked.likeliest, dim=1)
+    return found.indices, found.values
+
+
+def _check_tokens(asked: Asked, vocabulary: int) -> None:
+    for what, tokens in (("word sets", asked.words), ("right answers", asked.right)):
+        outside = tokens[(tokens < -1) | (tokens >= vocabulary)]
         if len(outside):
-            raise DataError(f"word set {i} names token {int(outside[0])}, outside the vocabulary of {vocab}")
-    named = torch.unique(torch.cat(sets)) if sets else torch.zeros(0, dtype=torch.int64, device=logits.device)
-    member = torch.zeros(len(named), len(sets), device=logits.device)
-    for i, tokens in enumerate(sets):
-        member[:, i] = torch.isin(named, tokens).float()
-    return named, member
-
-
-def _summarise(
-    logits: Float[Tensor, "m vocab"],
-    tokens: Int[Tensor, " token"],
-    member: Float[Tensor, "token word_set"],
-    total: Float[Tensor, " vocab"],
-    buffers: Float[Tensor, "2 block vocab"],
-) -> tuple[Float[Tensor, "m word_set"], Float[Tensor, " m"]]:
-    """Mass of each word set and entropy in nats of a few rows; adds their probabilities to `total` in place.
-
-    With z = logit - max, S = sum e^z: p = e^z / S and entropy = log S - sum(e^z z) / S. Both terms are >= 0.
-    """
-    z, e = buffers[:, : len(logits)]
-    z.copy_(logits)
-    z.sub_(z.amax(dim=1, keepdim=True)).clamp_min_(_ZERO)
-    torch.exp(z, out=e)
-    size = e.sum(dim=1)
-    total.addmv_(e.T, 1 / size)
-    mass = e[:, tokens] @ member / size[:, None]
-    return mass, size.log() - z.mul_(e).sum(dim=1) / size
+            raise DataError(f"{what} name token {int(outside[0])}, outside the vocabulary of {vocabulary}")
+    if not 1 <= max(asked.top, asked.likeliest) <= vocabulary:
+        raise DataError(f"top {max(asked.top, asked.likeliest)} tokens of a vocabulary of {vocabulary}")

@@ -1,0 +1,72 @@
+"""How states are gathered for a lens: a few languages at a time, as many as a core unembeds together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from ..activations.store import Cache
+from ..probes.logit_lens import LensScores
+from .conditions import Conditions
+from .threads import workers
+
+BLOCK = 128  # states that are unembedded together; their distributions over the vocabulary are held meanwhile
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Languages of one condition, by their indices."""
+
+    condition: str
+    languages: tuple[int, ...]
+
+
+def make_packs(conditions: Conditions, ids: int) -> list[Pack]:
+    """Even packs of about `BLOCK` states, a language being whole in one of them; at least one for each core."""
+    n = len(conditions.languages)
+    number = max(-(-n * ids // BLOCK), -(-workers() // len(conditions.caches)))
+    split = np.array_split(np.arange(n), min(number, n))
+    return [Pack(name, tuple(part.tolist())) for name in conditions.caches for part in split]
+
+
+def read_states(
+    cache: Cache, layers: Sequence[int], rows: np.ndarray, dtype: torch.dtype
+) -> Float[torch.Tensor, "layer row d_model"]:
+    """States at the answer position, of `rows` [language, id] of the cache one after the other."""
+    flat = rows.ravel()
+    span = slice(int(flat.min()), int(flat.max()) + 1)
+    return torch.stack(
+        [torch.from_numpy(cache.states("last", layer, span)[flat - span.start]).to(dtype) for layer in layers]
+    )
+
+
+PackScores = tuple[LensScores, Float[np.ndarray, "layer n"]]  # the latter is token energy
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The scores of all packs of one condition; see `LensScores`."""
+
+    mass: Float[np.ndarray, "language id layer word_set"]
+    entropy_bits: Float[np.ndarray, "language id layer"]
+    kl_to_final_bits: Float[np.ndarray, "language id layer"]
+    right_rank: Float[np.ndarray, "language id layer"]
+    top_tokens: Int[np.ndarray, "language id layer top"]
+    likeliest: Int[np.ndarray, "language layer rank"]
+    likeliest_probability: Float[np.ndarray, "language layer rank"]
+    token_energy: Float[np.ndarray, "language id layer"]
+
+    @classmethod
+    def of(cls, scored: Sequence[PackScores], n_languages: int, ids: int) -> Self:
+        def joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
+            rows_first = np.swapaxes(np.concatenate(arrays, axis=1), 0, 1)
+            by_language = len(rows_first) == n_languages * ids
+            return rows_first.reshape(n_languages, ids, *rows_first.shape[1:]) if by_language else rows_first
+
+        found = {
+            field.name: joined([getattr(scores, field.name) for scores, _ in scored]) for field in fields(LensScores)
+        }
+        return cls(**found, token_energy=joined([energy for _, energy in scored]))

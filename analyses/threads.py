@@ -1,0 +1,32 @@
+"""Independent pieces of work, one core each: torch lets go of the interpreter while it computes."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+import torch
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+MOST = 8  # at once; each piece has its own memory
+
+
+def workers() -> int:
+    return min(torch.get_num_threads(), MOST)
+
+
+def in_threads(
+    work: Callable[[Piece], Result], pieces: Sequence[Piece], on_progress: Callable[[int, int], None]
+) -> list[Result]:
+    """`work` of each piece, in their order. An error ends what has not begun."""
+    threads, results = torch.get_num_threads(), []
+    pool = ThreadPoolExecutor(workers(), initializer=partial(torch.set_num_threads, 1))
+    try:
+        for done, result in enumerate(pool.map(work, pieces)):
+            results.append(result)
+            on_progress(done + 1, len(pieces))
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)
+    return results

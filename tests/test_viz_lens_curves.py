@@ -1,0 +1,66 @@
+"""What the lens curves plot."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from babelscope.errors import DataError
+from babelscope.viz.lens_curves import (
+    SPOKEN,
+    plot_lens_languages,
+    plot_lens_summaries,
+    plot_tuned_lens,
+    spoken_shares,
+)
+
+
+def shares() -> pd.DataFrame:
+    rows = [
+        (language, condition, layer, token, share)
+        for language in ("en", "zh", "sw")
+        for condition in ("base", "aligned")
+        for layer in (0, 1)
+        for token, share in {"en": 0.4, "zh": 0.3, "sw": 0.1, "unknown": 0.2}.items()
+    ]
+    return pd.DataFrame(rows, columns=["language", "condition", "layer", "token_language", "share"])
+
+
+def test_kinds_of_tokens_fill_the_panel() -> None:
+    found = spoken_shares(shares()).set_index(["condition", "layer", "spoken"])["share"]
+    assert found["base", 0, "English"] == pytest.approx(0.4)
+    assert found["base", 0, "prompt's language"] == pytest.approx((0.3 + 0.1) / 2)
+    assert found["base", 0, "other languages"] == pytest.approx((0.1 + 0.3) / 2)
+    np.testing.assert_allclose(found.groupby(level=["condition", "layer"]).sum(), 1)
+    figure = plot_lens_languages(shares())
+    assert [ax.get_title() for ax in figure.axes] == ["base", "aligned"]
+    tops = [area.get_paths()[0].vertices[:, 1].max() for area in figure.axes[0].collections]
+    np.testing.assert_allclose(tops, [0.4, 0.6, 0.8, 1.0])
+    assert len(tops) == len(SPOKEN)
+
+
+def test_english_alone_has_no_languages_to_compare() -> None:
+    with pytest.raises(DataError, match="logit_lens_languages table without English: the table has no rows"):
+        plot_lens_languages(shares()[lambda t: t["language"] == "en"])
+
+
+def values(quantities: tuple[str, ...], **more: str) -> pd.DataFrame:
+    rows = [
+        (language, condition, layer, quantity, layer + i)
+        for i, language in enumerate(("en", "zh"))
+        for condition in ("base", "aligned")
+        for layer in (0, 1, 2)
+        for quantity in quantities
+    ]
+    return pd.DataFrame(rows, columns=["language", "condition", "layer", "quantity", "value"]).assign(**more)
+
+
+def test_summaries_and_lenses_show_the_mean_over_languages() -> None:
+    figure = plot_lens_summaries(values(("right_answer_log2_rank", "token_energy", "kl_to_final_bits")))
+    (mean,) = [line for line in figure.axes[0].lines if line.get_gid() == "mean aligned"]
+    np.testing.assert_allclose(mean.get_ydata(), [0.5, 1.5, 2.5])
+    quantities = ("kl_to_final_bits", "entropy_bits", "english_mass")
+    table = pd.concat([values(quantities, lens=lens) for lens in ("logit", "tuned", "constant")])
+    figure = plot_tuned_lens(table)
+    assert len(figure.axes) == 6
+    assert {line.get_gid() for line in figure.axes[0].lines} >= {"mean logit", "mean tuned", "mean constant"}
+    with pytest.raises(DataError, match="no rows with quantity = 'token_energy'"):
+        plot_lens_summaries(values(("right_answer_log2_rank", "kl_to_final_bits")))
