@@ -49,8 +49,8 @@ class Bridged:
 def bridged(model: Model) -> Iterator[Bridged]:
     """Open `model` with TransformerLens; afterwards its own modules are back in their places.
 
-    TransformerLens computes attention `eager`ly, which costs a fifth more time than the model alone. Adapters must be
-    attached before, and stay as they are meanwhile.
+    TransformerLens computes attention `eager`ly, which takes gemma-3-270m 5% (bfloat16) to 20% (float32) more time on
+    a CPU. Adapters must be attached before, and stay as they are meanwhile.
 
     Raises:
         ModelError: TransformerLens does not know the architecture.
