@@ -23,7 +23,8 @@ check: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/babelscope models import gemma-3-270m --accept-terms
-	$(BIN)/python -m benchmarks
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m benchmarks --out docs/benchmarks.md
 
 # Everything is pinned by constraints.txt: an unpinned torch would bring gigabytes of GPU libraries.
 $(INSTALLED): pyproject.toml constraints.txt

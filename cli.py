@@ -31,7 +31,7 @@ from .options import (
     asking,
     layer_numbers,
 )
-from .terminal import events, progress, readable, show, total
+from .terminal import events, print_answers, progress, readable, show, total
 
 if TYPE_CHECKING:
     from .models import Model
@@ -114,6 +114,7 @@ def models_doctor(
     name: Annotated[str, typer.Argument(help="Hub id, local folder, or packaged name.")],
     adapter: AdapterOption = None,
     task: TaskOption = "sentiment",
+    words: WordsOption = "english",
     dtype: DtypeOption = "float32",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -126,7 +127,7 @@ def models_doctor(
     def opened(dtype: str) -> "Model":
         return open_model(name, adapter, dtype=dtype, device=device)
 
-    findings = examine(opened(dtype), load_task(task), opened)
+    findings = examine(opened(dtype), load_task(task), opened, asking(task, None, words, "own").words)
     show([asdict(finding) for finding in findings], as_json)
     if not all(finding.passed for finding in findings):
         sys.exit(1)
@@ -288,8 +289,16 @@ def evaluate(
 
 
 @app.command()
+def probes(as_json: JsonOption = False) -> None:
+    """List the probes, and the question that each answers. Example: `babelscope probes`"""
+    from .analyses import ANALYSES
+
+    show([{"probe": name, "question": analysis.question} for name, analysis in ANALYSES.items()], as_json)
+
+
+@app.command()
 def probe(
-    name: Annotated[str, typer.Argument(help="accuracy, logit-lens, tuned-lens, pca, umap or alignment.")],
+    name: Annotated[str, typer.Argument(help="Which one, see `babelscope probes`.")],
     caches: CachesArgument,
     out: OutOption,
     layers: LayersOption = None,
@@ -308,6 +317,21 @@ def probe(
         tables = analyse(name, opened, settings, report)
     paths = [*write_tables(tables, out / "tables"), *draw_figures(tables, out / "figures")]
     show([{"file": str(path)} for path in paths], as_json)
+
+
+@app.command("explain")
+def explain_run(
+    folder: Annotated[Path, typer.Argument(help="A study's folder, or the --out of `probe`.")],
+    as_json: JsonOption = False,
+) -> None:
+    """What the tables say of alignment, and what they cannot. Example: `babelscope explain runs/demo`"""
+    from .results import explanations
+
+    found = explanations(folder)
+    if as_json:
+        show([{"condition": name, **asdict(one)} for name, answers in found.items() for one in answers], as_json)
+    else:
+        print_answers({name: [asdict(one) for one in answers] for name, answers in found.items()})
 
 
 @app.command()

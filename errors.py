@@ -33,5 +33,9 @@ class BusyError(BabelscopeError):
     """Another process writes to the same place."""
 
 
+class LostRankError(BabelscopeError):
+    """The processes of one run cannot reach each other any more."""
+
+
 class StudyError(BabelscopeError):
     """A study's folder is in use, or holds results of other settings."""

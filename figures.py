@@ -27,9 +27,12 @@ def drawings() -> list[Drawing]:
     from .viz.alignment import plot_alignment, plot_alignment_delta
     from .viz.grid import grid_figure
     from .viz.lens_curves import plot_lens_languages, plot_lens_summaries, plot_tuned_lens
+    from .viz.linear import plot_linear, plot_linear_delta
     from .viz.logit_lens import plot_logit_lens, plot_logit_lens_delta
     from .viz.projection import plot_projection
+    from .viz.repair import plot_repair, plot_repair_delta
     from .viz.training import training_figure
+    from .viz.transplant import plot_transplant
 
     return [
         Drawing("grid", "Training sets and languages: difference from the base", ("grid_delta",), grid_figure),
@@ -59,6 +62,8 @@ def drawings() -> list[Drawing]:
         Drawing("tuned_lens", "Logit lens and tuned lens", ("tuned_lens",), plot_tuned_lens),
         Drawing("alignment", "Alignment with English by layer", ("alignment",), plot_alignment),
         Drawing("alignment_delta", "Alignment, aligned minus base", ("alignment_delta",), plot_alignment_delta),
+        Drawing("linear_probe", "Linear probes by layer", ("linear_probe",), plot_linear),
+        Drawing("linear_probe_delta", "Linear probes, aligned minus base", ("linear_probe_delta",), plot_linear_delta),
         Drawing("pca", "PCA of mean-pooled states", ("pca", "pca_variance"), partial(plot_projection, position="mean")),
         Drawing(
             "umap",
@@ -66,6 +71,9 @@ def drawings() -> list[Drawing]:
             ("umap", "umap_quality"),
             partial(plot_projection, kind="umap", position="mean"),
         ),
+        Drawing("repair", "Repair patching: English states in other languages' runs", ("repair",), plot_repair),
+        Drawing("repair_delta", "Repair patching, parallel minus same label", ("repair_delta",), plot_repair_delta),
+        Drawing("transplant", "Transplants between base and adapter", ("transplant_delta",), plot_transplant),
     ]
 
 

@@ -8,8 +8,8 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from .errors import BabelscopeError, BusyError
 
@@ -39,7 +39,7 @@ def write_whole(path: Path, data: bytes | bytearray | memoryview, scratch: Path 
         temporary.unlink(missing_ok=True)
 
 
-def open_plain(path: Path) -> BinaryIO:
+def open_plain(path: Path) -> FileIO:
     """Open a file for reading that is neither a link nor anything but a plain file.
 
     Raises:
@@ -49,7 +49,7 @@ def open_plain(path: Path) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise OSError(errno.EINVAL, "it is not a plain file")
-    return cast(BinaryIO, open(handle, "rb", buffering=0))  # noqa: PTH123
+    return FileIO(handle)
 
 
 @contextmanager

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .compute import Compute, Precision, choose_compute, quantiser, require_on_devices
 from .errors import ModelError, UsageError
 from .fingerprints import sha256_of_files
 from .packaged import PACKAGED, home
 from .quiet import explaining, quiet_transformers
-from .ranks import local_gpu
 
 if TYPE_CHECKING:  # heavy: imported where used, so that `--help` stays quick
     import torch
@@ -104,6 +104,7 @@ class Model:
     net: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
     family: Family
+    compute: Compute
     adapter: Path | None = None
 
     @property
@@ -175,7 +176,17 @@ class Model:
 
     @property
     def device(self) -> "torch.device":
-        return self.unembedding.weight.device
+        """Where inputs go. The layers behind, and the unembedding, may lie on other devices."""
+        weight: torch.Tensor = self.net.get_input_embeddings().weight
+        return weight.device
+
+    @property
+    def devices(self) -> "set[torch.device]":
+        return {parameter.device for parameter in self.net.parameters()}
+
+    @property
+    def precision(self) -> Precision:
+        return self.compute.precision
 
     @property
     def dtype(self) -> "torch.dtype":
@@ -187,7 +198,8 @@ class Model:
 
     def logits(self, normed: "torch.Tensor") -> "torch.Tensor":
         """States [n, d_model] after the final norm -> logits [n, vocabulary], softcap included."""
-        return softcapped(self.unembedding(normed), self.softcap)
+        head = self.unembedding
+        return softcapped(head(normed.to(head.weight.device)), self.softcap)
 
     def token_log_probabilities(
         self, normed: "torch.Tensor", rows: "torch.Tensor", tokens: "torch.Tensor"
@@ -197,6 +209,7 @@ class Model:
         The wanted logits are computed in float32: in bfloat16 they would be multiples of 1/16, and labels would tie.
         """
         head = self.unembedding
+        normed, rows, tokens = (tensor.to(head.weight.device) for tensor in (normed, rows, tokens))
         wanted = (normed[rows].float() * head.weight[tokens].float()).sum(-1)
         if head.bias is not None:
             wanted = wanted + head.bias[tokens].float()
@@ -213,31 +226,38 @@ def open_model(
     """Open a base model by hub id, local folder or packaged name, with an optional PEFT adapter.
 
     Args:
-        dtype: `auto` (bfloat16 where the hardware multiplies it, else float32), `float32` or `bfloat16`.
-            float16 is refused: the residual stream of Gemma 3 leaves its range.
+        dtype: `auto` (bfloat16 where the hardware multiplies it, else float32), or a row of compute.PRECISIONS:
+            `float32`, `bfloat16`, and with bitsandbytes `int8` and `nf4`. float16 is refused: the residual stream of
+            Gemma 3 leaves its range.
+        device: `auto` (this process's GPU, else the CPU), a torch device, or `balanced`: layers divided over all GPUs.
         attention: Hugging Face attention implementation; None takes its default.
 
     Raises:
-        ModelError: nothing by that name, weights that are not safetensors, an unknown family, a foreign adapter.
-        UsageError: an unknown dtype or device.
+        ModelError: nothing by that name, weights that are not safetensors, an unknown family, a foreign adapter, or a
+            model that does not fit on the devices.
+        UsageError: an unknown dtype or device, or one that this machine does not have.
     """
     from transformers import AutoModelForCausalLM
 
-    place, precision = choose_compute(device, dtype)
+    compute = choose_compute(device, dtype)
     folder = resolve(name)
     family = find_family(folder)
     if adapter is not None:
         check_adapter(Path(adapter), folder)
+    quantisation = quantiser(compute, family.unembedding)
     with explaining(f"Model {name!r} in {folder} cannot be opened"), quiet_transformers():
         net, loading = AutoModelForCausalLM.from_pretrained(
             folder,
             output_loading_info=True,
-            dtype=precision,
+            dtype=compute.precision.dtype,
+            device_map=compute.device_map,
+            quantization_config=quantisation,
             use_safetensors=True,
             trust_remote_code=False,
             attn_implementation=attention,
         )
-        net = net.to(place).eval().requires_grad_(False)
+        net = net.eval().requires_grad_(False)
+    require_on_devices(net, name)
     lacking = [*loading["missing_keys"], *loading["mismatched_keys"]]
     if lacking:
         raise ModelError(
@@ -247,7 +267,7 @@ def open_model(
     tokenizer = open_tokenizer(name)
     if net.get_submodule(family.unembedding).in_features != net.config.get_text_config().hidden_size:
         raise ModelError(f"Model {name!r} projects its embeddings; its residual stream cannot be read by a lens.")
-    base = Model(name, folder, net, tokenizer, family)
+    base = Model(name, folder, net, tokenizer, family, compute)
     return base if adapter is None else attach(base, adapter)
 
 
@@ -401,44 +421,6 @@ def detach(model: Model) -> None:
     for name, layer in layers.items():
         model.net.set_submodule(name, layer.get_base_layer())
     vars(model.net).pop("peft_config", None)
-
-
-def choose_compute(device: str, dtype: str) -> "tuple[torch.device, torch.dtype]":
-    """Where and in which precision a model runs."""
-    place = choose_device(device)
-    return place, choose_dtype(dtype, place)
-
-
-def choose_dtype(name: str, device: "torch.device") -> "torch.dtype":
-    import torch
-
-    if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" or _cpu_multiplies_bfloat16() else torch.float32
-    if name not in ("float32", "bfloat16"):
-        raise UsageError(f"dtype {name!r} is not auto, float32 or bfloat16 (float16 overflows in Gemma 3's residuals).")
-    return torch.float32 if name == "float32" else torch.bfloat16
-
-
-def _cpu_multiplies_bfloat16() -> bool:
-    cpuinfo = Path("/proc/cpuinfo")
-    flags = cpuinfo.read_text() if cpuinfo.is_file() else ""
-    return "amx_bf16" in flags or "avx512_bf16" in flags
-
-
-def choose_device(name: str) -> "torch.device":
-    import torch
-
-    if name == "auto":
-        if not torch.cuda.is_available():
-            return torch.device("cpu")
-        return torch.device("cuda", local_gpu())
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"Unknown device {name!r}: {error}") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device 'cuda' was asked for, but torch finds none. Use cpu, or auto.")
-    return device
 
 
 def softcap_of(family: Family, config: Any) -> float | None:

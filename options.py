@@ -23,8 +23,10 @@ ShotsOption = Annotated[int | None, typer.Option("--shots", help="Demonstrations
 WordsOption = Annotated[str, typer.Option("--words", help="Answers: english, own, or one per label: ox,horse.")]
 InstructionOption = Annotated[str, typer.Option("--instruction", help="Language of the words around: own, or a code.")]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Examples per language.")]
-DtypeOption = Annotated[str, typer.Option("--dtype", help="`auto`, `float32` or `bfloat16`.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="`auto`, `cpu`, `cuda`, `cuda:1`, ...")]
+DtypeOption = Annotated[str, typer.Option("--dtype", help="`auto`, `float32`, `bfloat16`; on GPUs also `int8`, `nf4`.")]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="`auto`, `cpu`, `cuda`, `cuda:1`; `balanced`: over all GPUs.")
+]
 SeedOption = Annotated[int, typer.Option("--seed", help="Everything random follows from it.")]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Where the result goes.")]
 CachesArgument = Annotated[list[Path], typer.Argument(help="Caches: the base first, then aligned ones.")]

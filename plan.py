@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .checks import check_study
+from .compute import Precision, choose_compute
 from .errors import ModelError
 from .settings import Condition, recipe_of
 from .study import Asked, Stage, Study
@@ -38,6 +39,7 @@ class Size:
     """What decides how much memory a model takes."""
 
     parameters: int
+    embeddings: int  # of them in embedding and unembedding, which are not quantised
     layers: int
     d_model: int
     d_mlp: int
@@ -48,10 +50,10 @@ class Size:
 
 # Models of arXiv 2405.13816, by their published configurations: a plan can be made where no hub is reached.
 KNOWN = {
-    "mistralai/Mistral-7B-v0.1": Size(7_241_732_096, 32, 4096, 14336, 32_000, 4096, 2048),
-    "Qwen/Qwen1.5-1.8B": Size(1_836_828_672, 24, 2048, 5504, 151_936, 2048, 4096),
-    "Qwen/Qwen1.5-4B": Size(3_950_369_280, 40, 2560, 6912, 151_936, 2560, 5120),
-    "Qwen/Qwen1.5-14B": Size(14_167_290_880, 40, 5120, 13_696, 152_064, 5120, 10_240),
+    "mistralai/Mistral-7B-v0.1": Size(7_241_732_096, 262_144_000, 32, 4096, 14336, 32_000, 4096, 2048),
+    "Qwen/Qwen1.5-1.8B": Size(1_836_828_672, 622_329_856, 24, 2048, 5504, 151_936, 2048, 4096),
+    "Qwen/Qwen1.5-4B": Size(3_950_369_280, 777_912_320, 40, 2560, 6912, 151_936, 2560, 5120),
+    "Qwen/Qwen1.5-14B": Size(14_167_290_880, 1_557_135_360, 40, 5120, 13_696, 152_064, 5120, 10_240),
 }
 
 
@@ -61,8 +63,19 @@ class _Measures:
 
     size: Size
     count: Callable[[Sequence[str]], int]
-    width: int  # bytes per number of the model
+    precision: Precision
     note: str
+
+    @property
+    def width(self) -> int:
+        """Bytes of a number of the computation."""
+        return self.precision.dtype.itemsize
+
+    @property
+    def weights(self) -> int:
+        """Bytes of the model's weights."""
+        size = self.size
+        return round((size.parameters - size.embeddings) * self.precision.weight_bytes) + size.embeddings * self.width
 
 
 def plan_study(study: Study) -> list[PlannedStage]:
@@ -94,14 +107,14 @@ def _training(study: Study, condition: Condition, measures: _Measures, stage: St
     size, width = measures.size, measures.width
     trained = size.layers * recipe.rank * (2 * size.d_model + size.query_width + size.kv_width // 2)  # query and value
     kept = recipe.tokens_per_batch * size.layers * (KEPT_OF_RESIDUAL * size.d_model + KEPT_OF_MLP * size.d_mlp) * width
-    memory = size.parameters * width + trained * LORA_BYTES + kept + _logits(size, 128)
+    memory = measures.weights + trained * LORA_BYTES + kept + _logits(size, 128)
     note = "; ".join(filter(None, [f"questions: {study.questions(condition)[1]}", measures.note]))
     return PlannedStage(stage.name, _state(stage), len(pairs), tokens * recipe.epochs, 4 * trained, memory, note)
 
 
 def _caching(study: Study, asked: Asked, condition: Condition, measures: _Measures, stage: Stage) -> PlannedStage:
-    from .activations.capture import PREFIX_COPIES, TOKEN_BUDGET
     from .activations.layout import array_shapes, row_bytes, shard_rows
+    from .activations.past import PREFIX_COPIES, TOKEN_BUDGET
 
     request = study.request(asked, condition)
     prompts = [prompt for group in request.prompts().values() for prompt in group]
@@ -114,7 +127,7 @@ def _caching(study: Study, asked: Asked, condition: Condition, measures: _Measur
     rows = TOKEN_BUDGET * len(prompts) // max(own, 1)
     keys = PREFIX_COPIES * TOKEN_BUDGET * size.layers * size.kv_width * width
     block = TOKEN_BUDGET * (4 * size.d_model + 3 * size.d_mlp) * width
-    memory = size.parameters * width + keys + block + shard_rows(arrays, request.dtype) * held + _logits(size, rows)
+    memory = measures.weights + keys + block + shard_rows(arrays, request.dtype) * held + _logits(size, rows)
     texts = sum(len(prompt.example.text.encode()) for prompt in prompts)  # what is around them stands there once
     return PlannedStage(
         stage.name, _state(stage), len(prompts), tokens, len(prompts) * states + texts, memory, measures.note
@@ -126,18 +139,18 @@ def _logits(size: Size, rows: int) -> int:
 
 
 def _measures(study: Study) -> _Measures:
-    from .models import choose_compute, open_tokenizer, text_config
+    from .models import open_tokenizer, text_config
 
     name = study.settings.model
-    _, dtype = choose_compute(study.settings.device, study.settings.dtype)
+    precision = choose_compute(study.settings.device, study.settings.dtype).precision
     try:
         tokenizer = open_tokenizer(name)
         size = _size(text_config(name))
     except ModelError:
         if name not in KNOWN:
             raise
-        return _Measures(KNOWN[name], _estimated, dtype.itemsize, "tokens estimated: the model is not at hand")
-    return _Measures(size, lambda texts: sum(map(len, tokenizer(list(texts))["input_ids"])), dtype.itemsize, "")
+        return _Measures(KNOWN[name], _estimated, precision, "tokens estimated: the model is not at hand")
+    return _Measures(size, lambda texts: sum(map(len, tokenizer(list(texts))["input_ids"])), precision, "")
 
 
 def _estimated(texts: Sequence[str]) -> int:
@@ -149,12 +162,14 @@ def _size(config: Any) -> Size:
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        parameters = AutoModelForCausalLM.from_config(config).num_parameters()
+        net = AutoModelForCausalLM.from_config(config)
+    ends = {id(part.weight): part.weight.numel() for part in (net.get_input_embeddings(), net.get_output_embeddings())}
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     wide = getattr(config, "intermediate_size", None) or getattr(config, "ffn_dim", None) or 4 * config.hidden_size
     return Size(
-        parameters,
+        net.num_parameters(),
+        sum(ends.values()),
         config.num_hidden_layers,
         config.hidden_size,
         wide,

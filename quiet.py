@@ -27,6 +27,19 @@ def quiet_transformers() -> Iterator[None]:
 
 
 @contextmanager
+def without_installing() -> Iterator[None]:
+    """Without the `pip install torchvision` of TransformerLens (for vision towers), which replaces torch as well."""
+    from transformer_lens.model_bridge.sources.transformers import helpers
+
+    install = helpers._ensure_torchvision  # if it is called otherwise one day, opening fails rather than installs
+    helpers._ensure_torchvision = lambda: False
+    try:
+        yield
+    finally:
+        helpers._ensure_torchvision = install
+
+
+@contextmanager
 def explaining(what: str, kind: type[BabelscopeError] = ModelError) -> Iterator[None]:
     """Turn whatever a library raises inside into an error of `kind` that begins with `what`."""
     try:

@@ -1,12 +1,13 @@
 """The processes of one run: alone, or one of many under `torchrun` or `accelerate launch`."""
 
 import os
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from .errors import UsageError
+from .errors import LostRankError, UsageError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -40,7 +41,8 @@ class Ranks:
         import torch.distributed as dist
 
         said = [value]
-        dist.broadcast_object_list(said)
+        with _connected():
+            dist.broadcast_object_list(said)
         return said[0]
 
     def wait(self) -> None:
@@ -48,15 +50,52 @@ class Ranks:
         if self.size > 1:
             import torch.distributed as dist
 
-            dist.barrier()
+            with _connected():
+                dist.barrier()
 
     def add_up(self, tensors: "list[Tensor]") -> None:
         """Replace each tensor by its sum over ranks."""
         if self.size > 1:
             import torch.distributed as dist
 
-            for tensor in tensors:
-                dist.all_reduce(tensor)
+            with _connected():
+                for tensor in tensors:
+                    dist.all_reduce(tensor)
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # whatever the library calls it
+        raise LostRankError(
+            f"The processes of this run lost each other ({error}). If another one failed, its message says why. Run "
+            "the same command again: what is finished is kept."
+        ) from error
+
+
+def fsdp() -> bool:
+    """Whether `accelerate launch` was told to use FSDP."""
+    return _told("ACCELERATE_USE_FSDP")
+
+
+def _told(variable: str) -> bool:
+    return os.environ.get(variable, "false").lower() == "true"
+
+
+def refuse_fsdp(what: str) -> None:
+    """FSDP is for training: its processes run in step, on a model that none of them has whole.
+
+    Raises:
+        UsageError: this process was started with it.
+    """
+    if fsdp():
+        raise UsageError(f"FSDP is for `babelscope train`. For {what} use torchrun, or --device balanced.")
+
+
+def only_process_here() -> bool:
+    """Whether no other process of the run is on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) == 1
 
 
 def local_gpu() -> int:
@@ -74,7 +113,13 @@ def local_gpu() -> int:
 
 
 def current() -> Ranks:
-    """This process's place, as the launcher says in RANK and WORLD_SIZE; joins the others when first asked."""
+    """This process's place, as the launcher says in RANK and WORLD_SIZE; joins the others when first asked.
+
+    Raises:
+        UsageError: `accelerate launch` was told to use DeepSpeed.
+    """
+    if _told("ACCELERATE_USE_DEEPSPEED"):
+        raise UsageError("DeepSpeed is not supported. FSDP divides the model likewise: studies/accelerate-fsdp.yaml.")
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return Ranks()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from .errors import StudyError
+from .explain import Answer, explain
 from .figures import drawings
 from .files import write_whole
 from .findings import verdict
@@ -48,6 +49,24 @@ def write_grid(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
     return [folder / name for name in texts]
 
 
+def explanations(folder: Path) -> dict[str, list[Answer]]:
+    """Answers to the questions of `explain`, by condition, and by test where a study has several.
+
+    Raises:
+        StudyError: there are no tables.
+    """
+    tables = read_tables(folder / "tables")
+    tests = sorted(path.name for path in (folder / "tables").glob("*/"))
+    if not tests:
+        return explain(tables)
+    found: dict[str, list[Answer]] = {}
+    for test in tests:
+        grids = {name: grid[grid["task"] == test] for name, grid in tables.items() if "task" in grid}
+        by_condition = explain(grids | read_tables(folder / "tables" / test))
+        found |= {f"{condition}, {test}": answers for condition, answers in by_condition.items()}
+    return found
+
+
 def write_report(folder: Path) -> Path:
     """Gather the tables and figures of `folder`, and of the tests in its subfolders, in report.html."""
     from .viz.report import render_report
@@ -67,8 +86,12 @@ def write_report(folder: Path) -> Path:
         "settings": settings.read_text(encoding="utf-8") if settings.is_file() else "",
     }
     title = f"babelscope: {folder.resolve().name}"
+    explained = [
+        (condition, [(one.question, one.answer, one.figures) for one in answers])
+        for condition, answers in explanations(folder).items()
+    ]
     path = folder / "report.html"
-    write_text(path, render_report(title, verdict(tables), figures, list(tables.items()), provenance))
+    write_text(path, render_report(title, verdict(tables), explained, figures, list(tables.items()), provenance))
     return path
 
 

@@ -12,7 +12,7 @@ import yaml
 from .checks import check_study
 from .errors import StudyError
 from .files import sweep, working_in
-from .ranks import current
+from .ranks import current, refuse_fsdp
 from .results import write_text
 from .study import Study
 
@@ -35,6 +35,7 @@ def run_study(study: Study, on_event: Callable[[Event], None] = lambda event: No
         BusyError: another process runs in the folder.
         StudyError: it holds results of other settings.
     """
+    refuse_fsdp("studies")
     check_study(study)
     ranks = current()
     with ranks.leading(working_in(study.folder, StudyError)):

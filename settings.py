@@ -53,7 +53,7 @@ class AdapterSettings(_Strict):
 
     pairs: Directions  # directions such as zh-en; languages such as en for the objective `answer`
     number: Annotated[int, Field(ge=2)] | Literal["all"] = 150  # question pairs per direction
-    objective: Literal["translate", "copy", "answer"] = "translate"
+    objective: Literal["translate", "copy", "shuffle", "answer"] = "translate"
     cross_task: str | None = None  # whose questions, if not the study's own task
     data: str | None = None  # where questions come from, or built-in; None: the study's data, or else the built-in text
     preset: str = "laptop"
@@ -96,8 +96,8 @@ class StudySettings(TestSettings):
     # scores alone.
     keep: list[str] = ["last", "mean"]
     check: bool = True  # ask the quick checks of `models doctor` of every adapter before it is cached
-    dtype: str = "auto"  # of the computation; auto stores states as bfloat16
-    device: str = "auto"
+    dtype: str = "auto"  # of the computation, or of the weights (int8, nf4); all but float32 store states as bfloat16
+    device: str = "auto"  # auto, a torch device, or balanced: layers divided over all GPUs
     seed: int = 0
     probes: ProbeSettings = ProbeSettings()
 

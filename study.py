@@ -156,7 +156,12 @@ class Study:
         if condition.context:
             return f"none, {sources} to {targets} in context"
         adapter = _adapter(condition)
-        wording = {"translate": f"{sources} to {targets}", "copy": f"{sources} copied", "answer": f"{sources} answers"}
+        wording = {
+            "translate": f"{sources} to {targets}",
+            "copy": f"{sources} copied",
+            "shuffle": f"{sources} to {targets}, shuffled",
+            "answer": f"{sources} answers",
+        }
         return wording[adapter.objective] + (f" ({adapter.cross_task} questions)" if adapter.cross_task else "")
 
     def trained(self, condition: Condition) -> frozenset[str]:
@@ -192,7 +197,8 @@ class Study:
         return next((name for name, one in copies.items() if questions(one) == questions(adapter)), None)
 
     def _train(self, condition: Condition, bench: "_Bench") -> Stage:
-        from .models import adapter_inputs, choose_compute, resolve
+        from .compute import choose_compute
+        from .models import adapter_inputs, resolve
 
         out = self.folder / "adapters" / condition.name
         recipe = recipe_of(_adapter(condition))
@@ -202,9 +208,9 @@ class Study:
 
             if not out.exists():
                 return False
-            _, dtype = choose_compute(self.settings.device, self.settings.dtype)
+            precision = choose_compute(self.settings.device, self.settings.dtype).precision
             folder = resolve(self.settings.model)
-            wanted = training_inputs(folder, dtype, self.pairs(condition), recipe, condition.seed)
+            wanted = training_inputs(folder, precision, self.pairs(condition), recipe, condition.seed)
             _same(adapter_inputs(out), wanted, out)
             return True
 
@@ -241,13 +247,14 @@ class Study:
         def done() -> bool:
             from .activations.cache import cache_identity
             from .activations.store import reusable
-            from .models import choose_compute, resolve
+            from .compute import choose_compute
+            from .models import resolve
 
             if not path.exists() or (adapter and not adapter.exists()):
                 return False
-            _, dtype = choose_compute(self.settings.device, self.settings.dtype)
+            precision = choose_compute(self.settings.device, self.settings.dtype).precision
             return reusable(
-                path, cache_identity(resolve(self.settings.model), adapter, dtype, self.request(asked, condition))
+                path, cache_identity(resolve(self.settings.model), adapter, precision, self.request(asked, condition))
             )
 
         def run(on_progress: Progress) -> None:

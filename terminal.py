@@ -93,6 +93,24 @@ def show(rows: "list[dict[str, Any]] | pd.DataFrame", as_json: bool, extra: dict
         print(f"{name}:" if lines else f"{name}: none", *lines, sep="\n  ")
 
 
+def print_answers(by_condition: dict[str, list[dict[str, Any]]]) -> None:
+    """Questions, answers and the figures behind them, in paragraphs."""
+    if _silent():
+        return
+    from textwrap import fill
+
+    if not by_condition:
+        print("Nothing stands beside the base.")
+    for condition, answers in by_condition.items():
+        print(f"{condition}\n")
+        for one in answers:
+            print(one["question"])
+            print(fill(one["answer"], 100, initial_indent="  ", subsequent_indent="  "))
+            for figure in one["figures"]:
+                print(fill(figure, 100, initial_indent="  - ", subsequent_indent="    "))
+            print()
+
+
 def _json_safe(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """JSON has no NaN: an undefined number is null."""
     return [{k: None if isinstance(v, float) and v != v else v for k, v in row.items()} for row in records]

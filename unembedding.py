@@ -4,7 +4,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .models import Family, choose_dtype, find_family, open_model, resolve, softcap_of, softcapped
+from .compute import choose_precision
+from .models import Family, find_family, open_model, resolve, softcap_of, softcapped
 from .quiet import explaining, quiet_transformers
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def open_unembedding(name: str, dtype: str = "auto") -> Unembedding:
     from safetensors import safe_open
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    precision = choose_precision(dtype, torch.device("cpu"))  # what quantises leaves these two parts as they are
     folder = resolve(name)
     family = find_family(folder)
     with explaining(f"The unembedding of {name!r} cannot be read"), quiet_transformers():
@@ -82,16 +84,15 @@ def open_unembedding(name: str, dtype: str = "auto") -> Unembedding:
                     found[wanted[key]] = file.get_tensor(key)
         missing = set(wanted.values()) - found.keys()
     if missing:  # checkpoints of other releases name their tensors otherwise; opening the model renames them
-        model = open_model(name, dtype=dtype, device="cpu")
+        model = open_model(name, dtype=precision.computed, device="cpu")
         return Unembedding(model.final_norm, model.unembedding.weight, model.unembedding.bias, model.softcap)
-    place = choose_dtype(dtype, torch.device("cpu"))
     norm = skeleton.get_submodule(family.final_norm)
     norm.load_state_dict({k.removeprefix("norm."): v for k, v in found.items() if k.startswith("norm.")}, assign=True)
     bias = found.get("bias")
     return Unembedding(
-        norm.to(place).requires_grad_(False),
-        found["weight"].to(place),
-        None if bias is None else bias.to(place),
+        norm.to(precision.dtype).requires_grad_(False),
+        found["weight"].to(precision.dtype),
+        None if bias is None else bias.to(precision.dtype),
         softcap_of(family, config),
     )
 

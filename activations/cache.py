@@ -1,5 +1,6 @@
 """Fill a cache: every prompt of a task in the chosen languages through one model condition."""
 
+import hashlib
 import json
 import shutil
 import sys
@@ -11,14 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..compute import Precision
 from ..errors import CacheError, UsageError
 from ..files import working_in
-from ..fingerprints import sha256_of
 from ..models import Model, adapter_inputs, fingerprints
-from ..ranks import current
+from ..ranks import current, refuse_fsdp
 from ..tasks import Asking, Prompt, Task, answer_words, content_free_prompts, few_shot_prompts
 from .capture import Captured, capture
-from .index import Asked, write_index
+from .index import PromptTable, write_index
 from .layout import (
     KEPT,
     Array,
@@ -30,7 +31,7 @@ from .layout import (
     shard_rows,
     shards_folder,
 )
-from .shards import present, read_stored, write_shard
+from .shards import find_stored, read_stored, write_shard
 from .store import reusable
 
 
@@ -81,13 +82,14 @@ def write_cache(
         BusyError: another process writes it.
         DataError, UsageError: see `capture`.
     """
+    refuse_fsdp("caching")
     path, ranks = Path(path), current()
     prompts = request.prompts()
     everything = [prompt for group in prompts.values() for prompt in group]
     if not everything:
         raise UsageError("There is nothing to cache: no language was chosen, or none has examples.")
-    asked = Asked.of(everything)
-    identity = cache_identity(model.folder, model.adapter, model.dtype, request)
+    table = PromptTable.of(everything)
+    identity = cache_identity(model.folder, model.adapter, model.precision, request)
     if reusable(path, identity):
         return False
     arrays = [Array(name, *model.shape_of(name)) for name in request.keep]
@@ -95,14 +97,14 @@ def write_cache(
     shards = plan_shards(counts, shard_rows(arrays, request.dtype))
     folder = shards_folder(path)
 
-    def lacking() -> list[int]:
-        return [s.number for s in shards if not present(folder / s.file_name, s, identity, request.compress)]
-
     with ranks.leading(working_in(folder, CacheError)):
         ranks.wait()
         if ranks.agree(reusable(path, identity)):  # another process was faster
             return False
-        missing: list[int] = ranks.agree(lacking() if ranks.first else None)
+        found = {}
+        if ranks.first:
+            found = {s.number: find_stored(folder / s.file_name, s, arrays, identity, request.compress) for s in shards}
+        missing: list[int] = ranks.agree([number for number, there in found.items() if there is None])
         if not request.compress:
             _check_space(folder, estimated_bytes(model, request) * len(missing) // len(shards))
         mine = [shards[number] for number in ranks.mine(missing)]
@@ -117,20 +119,23 @@ def write_cache(
         if ranks.first:
             attributes = identity | _provenance(model, request)
             prior = _content_free(model, request)
-            stored = [read_stored(folder / shard.file_name, arrays, identity) for shard in shards]
-            write_index(path, folder, shards, stored, arrays, asked, prior, attributes)
+            stored = [found[s.number] or read_stored(folder / s.file_name, arrays, identity) for s in shards]
+            write_index(path, folder, shards, stored, arrays, table, prior, attributes)
         ranks.wait()
     return True
 
 
 def estimated_bytes(model: Model, request: Request) -> int:
     """Bytes of the arrays, uncompressed; where every token is kept, the question's tokens are counted."""
-    texts = [p.example.text + p.slot for group in request.prompts().values() for p in group]
-    tokens = sum(map(len, model.tokenizer(texts, add_special_tokens=False)["input_ids"]))
+    prompts = [prompt for group in request.prompts().values() for prompt in group]
+    tokens = 0
+    if any(is_ragged(name) for name in request.keep):
+        texts = [prompt.example.text + prompt.slot for prompt in prompts]
+        tokens = sum(map(len, model.tokenizer(texts, add_special_tokens=False)["input_ids"]))
     total = 0
     for name in request.keep:
         n_layers, width = model.shape_of(name)
-        total += n_layers * width * (tokens if is_ragged(name) else len(texts)) * item_bytes(request.dtype)
+        total += n_layers * width * (tokens if is_ragged(name) else len(prompts)) * item_bytes(request.dtype)
     return total
 
 
@@ -180,7 +185,7 @@ def _scores(captured: Sequence[Captured]) -> Scores:
     )
 
 
-def cache_identity(folder: Path, adapter: Path | None, dtype: torch.dtype, request: Request) -> dict[str, Any]:
+def cache_identity(folder: Path, adapter: Path | None, precision: Precision, request: Request) -> dict[str, Any]:
     """What a cache of `request` says of itself (layout.IDENTITY); known without opening the model in `folder`."""
     if request.dtype not in ("bfloat16", "float32"):
         raise UsageError(f"States are stored as bfloat16 or float32, not {request.dtype!r}.")
@@ -193,7 +198,7 @@ def cache_identity(folder: Path, adapter: Path | None, dtype: torch.dtype, reque
         "shots": request.asking.shots,
         "labels": list(request.task.labels),
         "dtype": request.dtype,
-        "compute_dtype": str(dtype).removeprefix("torch."),
+        "compute_dtype": precision.name,
         "arrays": list(request.keep),
     }
 
@@ -203,13 +208,23 @@ def _prompts_fingerprint(request: Request) -> str:
 
 
 def prompts_sha256(groups: Iterable[tuple[Sequence[str], Sequence[Prompt]]]) -> str:
-    """Over the answer words of each language, and id, language, label and full text of its prompts, in order."""
-    return sha256_of(
-        [
-            (words, [(p.example.id, p.example.language, p.example.label, p.full) for p in group])
-            for words, group in groups
-        ]
-    )
+    """Over the answer words of each language, and id, language, label and full text of its prompts, in order.
+
+    It is the sha256 of all this as one JSON list, taken a prompt at a time: memory does not hold all texts again.
+    """
+    digest = hashlib.sha256(b"[")
+    for i, (words, group) in enumerate(groups):
+        digest.update(f"{', ' if i else ''}[{_as_json(words)}, [".encode())
+        for n, p in enumerate(group):
+            told = _as_json((p.example.id, p.example.language, p.example.label, p.full))
+            digest.update(f"{', ' if n else ''}{told}".encode())
+        digest.update(b"]]")
+    digest.update(b"]")
+    return digest.hexdigest()
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _provenance(model: Model, request: Request) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import torch
 
 from ..errors import BabelscopeError, ModelError
 from ..models import Model
-from ..tasks import Asking, Prompt, Task, few_shot_prompts
+from ..quiet import without_installing
+from ..tasks import KINDS, Asking, Prompt, Task, answer_words, few_shot_prompts, load_task
 from .capture import Captured, capture
 from .tokens import encode_labels, encode_prompts
 
@@ -29,11 +30,14 @@ class Finding:
     expected: str
 
 
-def examine(model: Model, task: Task, open_as: Callable[[str], Model]) -> list[Finding]:
+def examine(
+    model: Model, task: Task, open_as: Callable[[str], Model], words: str | tuple[str, ...] = "english"
+) -> list[Finding]:
     """Run every check on a few prompts of `task`; with an adapter, also attached against merged.
 
     Args:
-        open_as: opens the same model again in another dtype, `float32` or `bfloat16`.
+        words: the answers that will be scored, see `Asking`; of others it is told whether they could be.
+        open_as: opens the same model again in another precision, see compute.PRECISIONS.
     """
     shots = min(2, min(len(wording.demonstrations) for wording in task.wordings.values()))
     prompts = {code: few_shot_prompts(task, code, Asking(shots), N_PROMPTS) for code in task.languages}
@@ -41,8 +45,8 @@ def examine(model: Model, task: Task, open_as: Callable[[str], Model]) -> list[F
     reference = capture(model, sample, task.labels)
     findings = [
         *quick_checks(model, sample, task.labels),
-        _close(model, "TransformerLens resid_post = states", _transformer_lens_difference(model, sample[0], reference)),
-        _labels(model, prompts, task),
+        *_transformer_lens(model, sample[0], reference),
+        *_words(model, task, words),
         _context(model, prompts),
         *_drift(model, prompts, task, open_as),
     ]
@@ -85,7 +89,7 @@ def _drift(
     model: Model, prompts: dict[str, list[Prompt]], task: Task, open_as: Callable[[str], Model]
 ) -> list[Finding]:
     """How far the other dtype's states are, and in how many prompts it decides otherwise."""
-    name = "bfloat16" if model.dtype == torch.float32 else "float32"
+    name = model.precision.compared_with
     other = open_as(name)
     apart, flips, n = [], 0, 0
     for group in list(prompts.values())[:DRIFT_LANGUAGES]:
@@ -141,46 +145,66 @@ def _one_bos(model: Model, prompts: Sequence[Prompt]) -> Finding:
 
 def _lens_difference(model: Model, prompts: Sequence[Prompt], reference: Captured) -> float:
     with torch.inference_mode():
-        lens = model.unembed(reference.last[:, -1].to(model.device)).float()
+        lens = model.unembed(reference.last[:, -1].to(model.device)).float().cpu()
         encoded = encode_prompts(model.tokenizer, prompts, None)
         rows = [model.net(torch.tensor([row.ids], device=model.device)).logits[0, -1].float() for row in encoded]
-    logits = torch.stack(rows)
+    logits = torch.stack(rows).cpu()
     return float(((lens - logits).norm(dim=-1) / logits.norm(dim=-1)).max())
 
 
-def _transformer_lens_difference(model: Model, prompt: Prompt, reference: Captured) -> float:
-    """Last-token residual streams of one prompt, as TransformerLens reads them, against the captured ones."""
+def _transformer_lens(model: Model, prompt: Prompt, reference: Captured) -> list[Finding]:
+    """Last-token residual streams of one prompt, as TransformerLens reads them, against the captured ones.
+
+    Left out where the library cannot take the model: it moves all weights to one device, in one dtype.
+    """
+    if len(model.devices) > 1 or model.precision.quantisation:
+        return []
     from transformer_lens.model_bridge import TransformerBridge
 
     # The bridge wraps modules in place: it gets a copy.
-    bridge = TransformerBridge.boot_transformers(
-        str(model.folder),
-        hf_model=copy.deepcopy(model.net),
-        tokenizer=model.tokenizer,
-        dtype=model.dtype,
-        device=str(model.device),
-    )
+    with without_installing():
+        bridge = TransformerBridge.boot_transformers(
+            str(model.folder),
+            hf_model=copy.deepcopy(model.net),
+            tokenizer=model.tokenizer,
+            dtype=model.dtype,
+            device=str(model.device),
+        )
     (row,) = encode_prompts(model.tokenizer, [prompt], None)
     names = [f"blocks.{i}.hook_resid_post" for i in range(model.n_layers)]
     with torch.inference_mode():
         _, cache = bridge.run_with_cache(torch.tensor([row.ids], device=model.device), names_filter=names)
     theirs = torch.stack([cache[name][0, -1] for name in names]).float().cpu()
     ours = reference.last[0, 1:].float()
-    return float(((theirs - ours).norm(dim=-1) / ours.norm(dim=-1)).max())
+    return [_close(model, "TransformerLens resid_post = states", float(_relative(ours, theirs).max()))]
 
 
-def _labels(model: Model, prompts: dict[str, list[Prompt]], task: Task) -> Finding:
-    """English answer words in every language's prompts."""
+def _words(model: Model, task: Task, used: str | tuple[str, ...]) -> list[Finding]:
+    """Can answers be told apart, in English and in each language's own words? In every built-in task and language.
 
-    def fault(code: str) -> str:
-        first = prompts[code][:1]
-        try:
-            encode_labels(model.tokenizer, first[0], encode_prompts(model.tokenizer, first, None)[0], task.labels)
-        except BabelscopeError as error:
-            return f"{code}: {error}"
-        return ""
+    Words that are not used cannot fail: what is found of them is there to know.
+    """
+    tasks = [task, *(load_task(name) for name in KINDS if name != task.name)]
+    findings = []
+    for words in dict.fromkeys(("english", "own", used)):
+        asked = tasks if isinstance(words, str) else [task]  # words of one's own choice fit one task
+        places = [(one, code) for one in asked for code in one.languages]
+        faults = [fault for one, code in places if (fault := _alike(model, one, code, words))]
+        name = words if isinstance(words, str) else "given"
+        expected = "in every task and language" if words == used else "for information: not the words that are used"
+        found = "; ".join(faults) or f"{len(asked)} task(s), {len({code for _, code in places})} languages"
+        findings.append(Finding(f"{name} label words distinguishable", not faults or words != used, found, expected))
+    return findings
 
-    return _none("label words distinguishable", prompts, fault)
+
+def _alike(model: Model, task: Task, code: str, words: str | tuple[str, ...]) -> str:
+    prompt = few_shot_prompts(task, code, Asking(0, words), 1)[:1]
+    answers = list(answer_words(task, code, words).values())
+    try:
+        encode_labels(model.tokenizer, prompt[0], encode_prompts(model.tokenizer, prompt, None)[0], answers)
+    except BabelscopeError as error:
+        return f"{task.name} in {code}: {error}"
+    return ""
 
 
 def _context(model: Model, prompts: dict[str, list[Prompt]]) -> Finding:

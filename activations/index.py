@@ -22,7 +22,7 @@ from .shards import Stored
 
 
 @dataclass(frozen=True)
-class Asked:
+class PromptTable:
     """What the model read: a prompt is its language's prefix, its own text, and its language's slot."""
 
     examples: Mapping[str, list[str]]  # the columns EXAMPLE_COLUMNS, a text for each row
@@ -49,7 +49,7 @@ def write_index(
     shards: Sequence[Shard],
     stored: Sequence[Stored],
     arrays: Sequence[Array],
-    asked: Asked,
+    prompts: PromptTable,
     content_free: tuple[Sequence[str], Scores],
     attributes: Mapping[str, Any],
 ) -> None:
@@ -69,13 +69,13 @@ def write_index(
 
     def fill(file: h5py.File) -> None:
         for column in EXAMPLE_COLUMNS:
-            file.create_dataset(f"examples/{column}", data=texts(asked.examples[column]))
+            file.create_dataset(f"examples/{column}", data=texts(prompts.examples[column]))
         file.create_dataset("examples/n_tokens", data=np.concatenate([s.n_tokens for s in stored]))
         n_kept = [s.n_kept for s in stored]
         file.create_dataset("examples/n_kept", data=np.concatenate(n_kept))
-        file.create_dataset("prompts/language", data=texts(list(asked.around)))
+        file.create_dataset("prompts/language", data=texts(list(prompts.around)))
         for i, name in enumerate(("prefix", "slot")):
-            file.create_dataset(f"prompts/{name}", data=texts([pair[i] for pair in asked.around.values()]))
+            file.create_dataset(f"prompts/{name}", data=texts([pair[i] for pair in prompts.around.values()]))
         file.create_dataset("labels/name", data=texts(list(attributes["labels"])))
         file.create_dataset("labels/logprob", data=np.concatenate([s.scores.full for s in stored]))
         file.create_dataset("labels/prefix_logprob", data=np.concatenate([s.scores.prefix for s in stored]))

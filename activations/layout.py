@@ -139,14 +139,28 @@ def array_shapes(names: Iterable[str], n_layers: int, d_model: int, d_mlp: int) 
     return found
 
 
-def check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
-    """Two identities must agree; the first field that differs is named."""
-    for field in IDENTITY:
-        if plain(found.get(field)) != plain(wanted[field]):
-            raise CacheError(
-                f"{path} was made with another {field}: it has {short(found.get(field))}, this run needs "
-                f"{short(wanted[field])}. Move it away, or choose another --out."
-            )
+def check_same(
+    found: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    path: Path,
+    remedy: str = "Move it away, or choose another --out.",
+) -> None:
+    """What a file says of itself must agree with what is wanted, as far as that goes.
+
+    Raises:
+        CacheError: it does not; the first field that differs is named.
+    """
+    if apart := differing(found, wanted, [field for field in IDENTITY if field in wanted]):
+        field, has, needs = apart
+        raise CacheError(f"{path} was made with another {field}: it has {has}, this run needs {needs}. {remedy}")
+
+
+def differing(one: Mapping[str, Any], other: Mapping[str, Any], fields: Iterable[str]) -> tuple[str, str, str] | None:
+    """The first of the fields in which two caches differ, and what each says there, in short."""
+    for field in fields:
+        if plain(one.get(field)) != plain(other.get(field)):
+            return field, short(one.get(field)), short(other.get(field))
+    return None
 
 
 def plain(value: Any) -> Any:

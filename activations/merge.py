@@ -13,27 +13,30 @@ from ..errors import CacheError
 from ..files import working_in, write_whole
 from ..tasks import Prompt
 from .cache import prompts_sha256
-from .index import Asked, write_index
-from .layout import IDENTITY, Scores, Shard, shards_folder, short
+from .index import PromptTable, write_index
+from .layout import IDENTITY, Scores, Shard, shards_folder
 from .sealed import fault, seal_of
 from .shards import Stored
-from .store import Cache
+from .store import Cache, check_alike, reusable
+
+# In which all parts agree: their prompts differ, how these were made does not.
+FIELDS = (*(field for field in IDENTITY if field != "prompts_sha256"), "compression", "asking")
 
 
 def merge(paths: Sequence[Path], out: Path) -> None:
-    """Write the cache `out` of all examples of `paths`; languages keep the order in which they first come.
+    """Write the cache `out` of all examples of `paths`, or find it there already.
 
+    Languages keep the order in which they first come.
     Shards are linked where the file system can, else copied. The result is the one cache that all the prompts at once
     would have given, as long as every part but a language's last is a multiple of a shard.
 
     Raises:
-        CacheError: the caches are of different conditions, an example is in two of them, or `out` is there already.
+        CacheError: the caches are of different conditions, an example is in two of them, or `out` is another
+            cache.
     """
-    if out.exists():
-        raise CacheError(f"{out} exists already. Choose another --out, or move it away.")
     with ExitStack() as stack:
         caches = [stack.enter_context(Cache(path)) for path in paths]
-        _check(caches)
+        check_alike(caches, FIELDS, "merged", "Merge caches of one condition.")
         codes = list(dict.fromkeys(shard.language for cache in caches for shard in cache.shards))
         parts = sorted(
             ((cache, shard) for cache in caches for shard in cache.shards), key=lambda p: codes.index(p[1].language)
@@ -51,26 +54,15 @@ def merge(paths: Sequence[Path], out: Path) -> None:
             "answer_words": json.dumps(words),
             "label_words": json.dumps(label_words),
         }
-        first = caches[0]
-        folder = shards_folder(out)
+        if reusable(out, attributes):
+            return
+        first, folder = caches[0], shards_folder(out)
         with working_in(folder, CacheError):
             for (cache, old), new in zip(parts, shards, strict=True):
                 if cache.arrays:
                     _link(cache.folder / old.file_name, folder / new.file_name, cache.seals[old.number])
             arrays = [first.shape_of(name) for name in first.arrays]
-            write_index(out, folder, shards, stored, arrays, Asked.of(prompts), _content_free(caches), attributes)
-
-
-def _check(caches: Sequence[Cache]) -> None:
-    first, *rest = caches
-    for other in rest:
-        for field in (*IDENTITY, "compression", "asking"):
-            mine, theirs = first.attributes[field], other.attributes[field]
-            if field != "prompts_sha256" and mine != theirs:
-                raise CacheError(
-                    f"{first.path} and {other.path} cannot be merged: {field} differs ({short(mine)} and "
-                    f"{short(theirs)})."
-                )
+            write_index(out, folder, shards, stored, arrays, PromptTable.of(prompts), _content_free(caches), attributes)
 
 
 def _renumbered(parts: Sequence[tuple[Cache, Shard]]) -> tuple[list[Shard], list[Stored]]:

@@ -7,8 +7,8 @@ from ..errors import CacheError
 from ..files import working_in
 from ..models import Model, fingerprints
 from .cache import capture_shard
-from .index import Asked, write_index
-from .layout import IDENTITY
+from .index import PromptTable, write_index
+from .layout import IDENTITY, check_same
 from .sealed import seal_of
 from .shards import read_stored
 from .store import Cache
@@ -53,16 +53,18 @@ def repair(
             new = {damage.shard.number: read_stored(Path(damage.file), arrays, identity) for damage in damages}
             stored = [new.get(shard.number) or cache.stored(shard) for shard in cache.shards]
             write_index(
-                path, cache.folder, cache.shards, stored, arrays, Asked.of(prompts), cache.content_free(), attributes
+                path,
+                cache.folder,
+                cache.shards,
+                stored,
+                arrays,
+                PromptTable.of(prompts),
+                cache.content_free(),
+                attributes,
             )
     return repaired
 
 
 def _check_model(model: Model, attributes: dict[str, object], path: Path) -> None:
-    now = fingerprints(model.folder, model.adapter) | {"compute_dtype": str(model.dtype).removeprefix("torch.")}
-    for field, value in now.items():
-        if attributes[field] != value:
-            raise CacheError(
-                f"{path} was made with another {field}: it has {attributes[field]}, the model that is open has "
-                f"{value}. Repair needs the model, adapter and dtype that made the cache."
-            )
+    now = fingerprints(model.folder, model.adapter) | {"compute_dtype": model.precision.name}
+    check_same(attributes, now, path, "Repair needs the model, adapter and dtype that made the cache.")

@@ -7,8 +7,8 @@ them, and by whoever opens them elsewhere. It does not survive every damaged or 
 
 import io
 import json
-import mmap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +24,7 @@ MARK = b"babelscope sealed file\n"
 DIGEST = slice(len(MARK), len(MARK) + 32)
 FROM = 64  # the checksum is of everything from this byte on, the table included
 LARGEST_TABLE = 2**20
+BLOCK = 2**20  # bytes that are read at a time where a file is only checked
 
 
 def sealed(attributes: Mapping[str, Any], fill: Callable[[h5py.File], None]) -> memoryview:
@@ -66,7 +67,10 @@ def _places(file: h5py.File) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Contents:
-    """A sealed file that is whole: what stands in its table, and its bytes."""
+    """A sealed file that is whole: what stands in its table, and its bytes.
+
+    They are read, not mapped: a file that is cut short while it is mapped ends the process that looks there.
+    """
 
     attributes: dict[str, Any]
     places: dict[str, Any]
@@ -82,15 +86,16 @@ class Contents:
         Raises:
             CacheError: it is missing, damaged, or something else.
         """
-        image = _image(path, links)
-        if wrong := _fault(image):
+        with _opened(path, links) as file:
+            data = file.read()
+        if wrong := _fault(data[:FROM], xxhash.xxh3_128(memoryview(data)[FROM:])):
             raise CacheError(f"{path} is not a whole babelscope file: {wrong}.")
         try:
-            end = bytes(image[FROM : FROM + LARGEST_TABLE]).find(b"\0")
-            table = json.loads(bytes(image[FROM : FROM + max(end, 0)]))
+            end = data.find(b"\0", FROM, FROM + LARGEST_TABLE)
+            table = json.loads(data[FROM : max(end, FROM)])
             if not all(isinstance(table[key], dict) for key in ("attributes", "arrays")):
                 raise ValueError("its table is not one")
-            return cls(table["attributes"], table["arrays"], image)
+            return cls(table["attributes"], table["arrays"], memoryview(data))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise CacheError(f"{path} is not as FORMAT.md says: {error}") from error
 
@@ -138,10 +143,15 @@ def texts(values: list[str]) -> np.ndarray:
 
 def fault(path: Path) -> str:
     """What is wrong with a sealed file: "" when every byte is as it was written."""
+    digest, block = xxhash.xxh3_128(), memoryview(bytearray(BLOCK))
     try:
-        return _fault(_image(path))
+        with _opened(path) as file:
+            head = file.read(FROM)
+            while n := file.readinto(block):
+                digest.update(block[:n])
     except CacheError as error:
         return str(error)
+    return _fault(head, digest)
 
 
 def seal_of(path: Path) -> str:
@@ -154,19 +164,21 @@ def seal_of(path: Path) -> str:
     return start[DIGEST].decode("ascii", "replace") if start.startswith(MARK) else ""
 
 
-def _image(path: Path, links: bool = False) -> memoryview:
+@contextmanager
+def _opened(path: Path, links: bool = False) -> Iterator[io.FileIO]:
     try:
         with open_plain(path.resolve() if links else path) as file:
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            yield file
     except FileNotFoundError as error:
         raise CacheError(f"{path} is missing") from error
-    except (OSError, ValueError) as error:  # an empty file cannot be mapped
+    except OSError as error:
         raise CacheError(f"{path} cannot be read: {error}") from error
 
 
-def _fault(image: memoryview) -> str:
-    if len(image) <= FROM or image[: len(MARK)] != MARK or any(image[DIGEST.stop : FROM]):
+def _fault(head: bytes, digest: xxhash.xxh3_128) -> str:
+    """What is wrong with a file that begins with `head`, and has `digest` from there on."""
+    if len(head) < FROM or not head.startswith(MARK) or any(head[DIGEST.stop :]):
         return "it has no seal"
-    if image[DIGEST] != xxhash.xxh3_128_hexdigest(image[FROM:]).encode():
+    if head[DIGEST] != digest.hexdigest().encode():
         return "its bytes are not those that were written (damaged or truncated)"
     return ""

@@ -110,19 +110,21 @@ def inflate(data: bytes, n_bytes: int, item: int) -> bytes:
     return np.frombuffer(raw, np.uint8).reshape(item, -1).T.tobytes()
 
 
-def present(path: Path, shard: Shard, identity: Mapping[str, Any], compress: bool) -> bool:
-    """Whether a whole shard with these rows is there already; a damaged one, or one that is stored otherwise, is not.
+def find_stored(
+    path: Path, shard: Shard, arrays: Sequence[Array], identity: Mapping[str, Any], compress: bool
+) -> Stored | None:
+    """What a whole shard with these rows tells of itself; None where it is missing, damaged, or stored otherwise.
 
     Raises:
         CacheError: there is a shard, but of another cache: the field that differs is named.
     """
     try:
-        attributes = Contents.of(path).attributes
+        contents = Contents.of(path)
     except CacheError:
-        return False
-    check_same(attributes, identity, path)
-    found = (attributes.get("begin"), attributes.get("end"), attributes.get("compression"))
-    return found == (shard.begin, shard.end, compress)
+        return None
+    check_same(contents.attributes, identity, path)
+    found = tuple(contents.attributes.get(name) for name in ("begin", "end", "compression"))
+    return _stored(path, contents, arrays) if found == (shard.begin, shard.end, compress) else None
 
 
 def read_stored(path: Path, arrays: Sequence[Array], identity: Mapping[str, Any]) -> Stored:
@@ -133,7 +135,11 @@ def read_stored(path: Path, arrays: Sequence[Array], identity: Mapping[str, Any]
     """
     contents = Contents.of(path)
     check_same(contents.attributes, identity, path)
-    # Copies: an array that looks into the file would keep it open, and there may be thousands of files.
+    return _stored(path, contents, arrays)
+
+
+def _stored(path: Path, contents: Contents, arrays: Sequence[Array]) -> Stored:
+    # Copies: an array that looks into the file's bytes would keep all of them, the states too.
     return Stored(
         seal_of(path),
         Scores(contents["labels/logprob"].copy(), contents["labels/prefix_logprob"].copy()),

@@ -31,10 +31,10 @@ from .layout import (
     Shard,
     array_shapes,
     check_same,
+    differing,
     first_layer,
     is_ragged,
     item_bytes,
-    short,
 )
 from .sealed import Contents, seal_of
 from .shards import Stored, inflate
@@ -322,15 +322,26 @@ def reusable(path: Path, identity: Mapping[str, Any]) -> bool:
 
 def together(caches: Iterable[Cache]) -> None:
     """Check that caches are conditions of one experiment: same base model, task, labels and prompts."""
+    fields = [name for name in IDENTITY if name != "adapter_sha256"]
+    check_alike(caches, fields, "compared", "Cache both with the same model, task and options.")
+
+
+def check_alike(caches: Iterable[Cache], fields: Sequence[str], to_be: str, remedy: str) -> None:
+    """Check that caches agree with the first one in these fields.
+
+    Args:
+        to_be: what they are wanted for, as in "cannot be compared".
+
+    Raises:
+        CacheError: one does not; it is named, with the first field that differs.
+    """
     first, *rest = caches
     for other in rest:
-        for field in (name for name in IDENTITY if name != "adapter_sha256"):
-            mine, theirs = first.attributes.get(field), other.attributes.get(field)
-            if mine != theirs:
-                raise CacheError(
-                    f"{first.path} and {other.path} cannot be compared: {field} differs "
-                    f"({short(mine)} and {short(theirs)}). Cache both with the same model, task and options."
-                )
+        if apart := differing(first.attributes, other.attributes, fields):
+            field, mine, theirs = apart
+            raise CacheError(
+                f"{first.path} and {other.path} cannot be {to_be}: {field} differs ({mine} and {theirs}). {remedy}"
+            )
 
 
 def _open_checked(path: Path) -> Contents:
@@ -345,7 +356,8 @@ def _open_checked(path: Path) -> Contents:
         contents = Contents.of(path, links=True)
     except CacheError as error:
         raise CacheError(
-            f"{error} Move it away and run the `babelscope cache` that made it again: whole shards are used again."
+            f"{error} Move it away and run the command that made it again (`babelscope cache`, or its `merge` or "
+            "`upgrade`): whole shards are used again."
         ) from error
     with explaining(f"{path} is not as FORMAT.md says", CacheError):
         try:

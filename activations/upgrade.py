@@ -11,23 +11,22 @@ from ..errors import CacheError
 from ..files import working_in
 from ..quiet import explaining
 from ..tasks import Example, Prompt
-from .index import Asked, write_index
+from .index import PromptTable, write_index
 from .layout import IDENTITY, KEPT, Scores, array_shapes, plain, plan_shards, shard_rows, shards_folder
 from .shards import read_stored, write_shard
+from .store import reusable
 
 REQUIRED = ("labels/prefix_logprob", "content_free/prefix_logprob")  # the first files of version 1 lack them
 
 
 def upgrade(old: Path, out: Path, compress: bool = False) -> None:
-    """Write the cache of version 1 in `old` as a cache of the present version; `old` stays as it is.
+    """Write the cache of version 1 in `old` as a cache of the present version, or find it there already.
 
-    Version 1 has no table of its own: the HDF5 library reads it. Upgrade files that you trust.
+    `old` stays as it is. Version 1 has no table of its own: the HDF5 library reads it. Upgrade files that you trust.
 
     Raises:
-        CacheError: `old` is something else, unfinished or damaged, or `out` is there already.
+        CacheError: `old` is something else, unfinished or damaged, or `out` is another cache.
     """
-    if out.exists():
-        raise CacheError(f"{out} exists already. Choose another --out, or move it away.")
     if not old.is_file():
         raise CacheError(f"{old} does not exist.")
     with explaining(f"{old} cannot be read as a cache of version 1", CacheError), h5py.File(old, "r") as file:
@@ -52,6 +51,8 @@ def _write(file: h5py.File, old: Path, out: Path, compress: bool) -> None:
     counts = Counter(prompt.example.language for prompt in prompts)
     shards = plan_shards(counts, shard_rows(arrays, str(attributes["dtype"])))
     identity = {field: attributes[field] for field in IDENTITY}
+    if reusable(out, identity):
+        return
     folder = shards_folder(out)
     with working_in(folder, CacheError):
         for shard in shards:
@@ -62,7 +63,7 @@ def _write(file: h5py.File, old: Path, out: Path, compress: bool) -> None:
             n_kept = np.zeros_like(n_tokens)  # not told either; no array needs it
             write_shard(folder / shard.file_name, shard, states, scores, n_tokens, n_kept, identity, compress)
         stored = [read_stored(folder / shard.file_name, arrays, identity) for shard in shards]
-        write_index(out, folder, shards, stored, arrays, Asked.of(prompts), _content_free(file), attributes)
+        write_index(out, folder, shards, stored, arrays, PromptTable.of(prompts), _content_free(file), attributes)
 
 
 def _prompts(file: h5py.File) -> list[Prompt]:

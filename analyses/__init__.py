@@ -11,8 +11,11 @@ from ..errors import UsageError
 from .accuracy import accuracy
 from .alignment import alignment
 from .conditions import Conditions, Progress, Settings, Tables
+from .linear import linear
 from .logit_lens import logit_lens
 from .projections import pca, umap
+from .repair import repair
+from .transplant import transplant
 from .tuned_lens import tuned_lens
 
 __all__ = ["ANALYSES", "Analysis", "Conditions", "Progress", "Settings", "Tables", "analyse"]
@@ -35,6 +38,9 @@ ANALYSES: dict[str, Analysis] = {
     "pca": Analysis("Where do languages lie, in the directions of most variance?", pca, ("mean",)),
     "umap": Analysis("Which states are neighbours?", umap, ("mean",)),
     "alignment": Analysis("Do translations have like states?", alignment, ("last", "mean")),
+    "linear": Analysis("What can a linear classifier read, also across languages?", linear, ("last", "mean")),
+    "repair": Analysis("Does the parallel English state mend another language's answer?", repair),
+    "transplant": Analysis("Which layers carry what the adapter changed?", transplant, ("last",)),
 }
 
 

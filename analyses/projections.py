@@ -9,22 +9,25 @@ from ..probes.pca import pca_table
 from ..probes.umap_projection import umap_table
 from .conditions import Conditions, Progress, Tables
 
+SEEDS = 3  # embeddings of each layer; the first is drawn
+
 
 def pca(conditions: Conditions, on_progress: Progress) -> Tables:
     """Two principal components of each chosen layer, in one basis for all conditions."""
 
     def fit(states: dict[str, np.ndarray], layer: int, position: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-        return pca_table(states, conditions.languages, conditions.ids, layer, position)
+        return pca_table(states, conditions.languages, conditions.ids, layer, position, seed=conditions.settings.seed)
 
     points, variance = _project(conditions, fit, on_progress)
     return {"pca": points, "pca_variance": variance}
 
 
 def umap(conditions: Conditions, on_progress: Progress) -> Tables:
-    """UMAP of each chosen layer, one embedding for all conditions, with trustworthiness and silhouette."""
+    """UMAP of each chosen layer, one embedding for all conditions, with measures of how far to trust it over seeds."""
+    seeds = range(conditions.settings.seed, conditions.settings.seed + SEEDS)
 
     def fit(states: dict[str, np.ndarray], layer: int, position: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-        return umap_table(states, conditions.languages, conditions.ids, layer, position, conditions.settings.seed)
+        return umap_table(states, conditions.languages, conditions.ids, layer, position, seeds)
 
     points, quality = _project(conditions, fit, on_progress)
     return {"umap": points, "umap_quality": quality}

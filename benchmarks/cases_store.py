@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from babelscope.activations.cache import stored_dtype
 from babelscope.activations.capture import capture
-from babelscope.activations.index import Asked, write_index
+from babelscope.activations.index import PromptTable, write_index
 from babelscope.activations.layout import IDENTITY, KEPT, Array, Scores, plan_shards, shard_rows, shards_folder
 from babelscope.activations.shards import read_stored, write_shard
 from babelscope.activations.store import Cache
@@ -16,16 +16,16 @@ from babelscope.tasks import Asking, Example, Prompt, few_shot_prompts, load_tas
 
 from .measure import interleaved
 from .subjects import Sizes, open_real
-from .table import Outcome, Row
+from .table import Outcome, Row, at_least, at_most, timed
 
-CASE = "store"
 LAYERS, D_MODEL = 19, 640
 WRITING, READING = 0.03, 0.7  # targets
 
 
 def run(sizes: Sizes) -> Outcome:
     with tempfile.TemporaryDirectory() as scratch:
-        return Outcome(*map(list, zip(*(_writing(Path(scratch), sizes), _reading(Path(scratch), sizes)), strict=True)))
+        found = [measure(Path(scratch), sizes) for measure in (_writing, _reading)]
+    return Outcome("Storing", [row for row, _ in found], [note for _, note in found])
 
 
 def _writing(folder: Path, sizes: Sizes) -> tuple[Row, str]:
@@ -48,11 +48,11 @@ def _writing(folder: Path, sizes: Sizes) -> tuple[Row, str]:
     seconds = interleaved({"plain": lambda: write(False), "compressed": lambda: write(True)}, sizes.rounds)
     plain, small = (write(compress).stat().st_size for compress in (False, True))
     share = float(np.median(seconds["plain"])) / capturing
-    met = "met" if share <= WRITING else "MISSED"
-    row = Row(CASE, f"write a shard of {len(prompts)} prompts", seconds["plain"], target=f"<= 3% of capture: {met}")
+    target = at_most(share, WRITING, "share of capture")
+    row = timed(f"write a shard of {len(prompts)} prompts", seconds["plain"], target=target)
     return row, (
-        f"store: capturing these prompts took {capturing:.2f} s, writing is {share:.1%} of it, with fsync. Compressed, "
-        f"the shard has {small / plain:.0%} of the bytes ({plain / 1e6:.1f} MB plain) and takes "
+        f"Writing: capturing these prompts took {capturing:.2f} s, writing is {share:.1%} of it, with fsync. "
+        f"Compressed, the shard has {small / plain:.0%} of the bytes ({plain / 1e6:.1f} MB plain) and takes "
         f"{np.median(seconds['compressed']):.2f} s to write."
     )
 
@@ -80,17 +80,15 @@ def _reading(folder: Path, sizes: Sizes) -> tuple[Row, str]:
         read_plain()
         seconds = interleaved({"layer": read_layer, "plain": read_plain}, max(3, sizes.rounds))
     ratios = [b / a for a, b in zip(seconds["layer"], seconds["plain"], strict=True)]
-    met = "met" if float(np.median(ratios)) >= READING else "MISSED"
-    row = Row(
-        CASE,
-        f"one layer of a {sizes.cache_bytes / 1e9:.1f} GB cache, as float32, checksums compared",
+    row = timed(
+        f"read one layer of a {sizes.cache_bytes / 1e9:.1f} GB cache, as float32, checksums compared",
         seconds["layer"],
-        speed_ratio=ratios,
-        target=f">= 0.7 of plain bytes: {met}",
+        speed=ratios,
+        target=at_least(float(np.median(ratios)), READING),
     )
     shards = len(list(shards_folder(path).glob("*.h5")))
     return row, (
-        f"store: the layer has {rows * D_MODEL * 2 / 1e6:.0f} MB on disk in {shards} shards; the ratio is to "
+        f"Reading: the layer has {rows * D_MODEL * 2 / 1e6:.0f} MB on disk in {shards} shards; the ratio is to "
         "reading a file of that size into memory at one go "
         f"({rows * D_MODEL * 2 / 1e9 / float(np.median(seconds['plain'])):.1f} GB/s here, from the page cache)."
     )
@@ -116,7 +114,14 @@ def _write_large(path: Path, n: int) -> None:
     more |= {"languages": ["en"], "trained_languages": []}
     words = dict.fromkeys(("label_words", "answer_words", "asking"), "{}")
     write_index(
-        path, shards_folder(path), shards, stored, arrays, Asked.of(prompts), (["en"], one), _identity() | more | words
+        path,
+        shards_folder(path),
+        shards,
+        stored,
+        arrays,
+        PromptTable.of(prompts),
+        (["en"], one),
+        _identity() | more | words,
     )
 
 

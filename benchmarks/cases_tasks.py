@@ -9,24 +9,27 @@ from babelscope.tasks import KINDS, Asking, languages, load_task
 
 from .measure import say
 from .subjects import Sizes, open_real
-from .table import Outcome, Row
+from .table import Outcome, at_most, timed
 
-CASE = "one condition"
-MINUTES = 6  # for all tasks together
+SECONDS = 360  # wanted for all tasks in all languages
 
 
 def run(sizes: Sizes) -> Outcome:
     model = open_real()
-    codes = tuple(languages())[: sizes.languages]
-    rows = []
+    everyone = tuple(languages())
+    codes = everyone[:: sizes.every_language]
+    rows, total = [], 0.0
     for name, kind in KINDS.items():
         request = Request(load_task(name), codes, Asking(kind.shots), sizes.items, keep=())
         with tempfile.TemporaryDirectory() as scratch:
             started = time.perf_counter()
             write_cache(model, request, Path(scratch) / "cache.h5")
-            seconds = time.perf_counter() - started
+            seconds = (time.perf_counter() - started) * len(everyone) / len(codes)
         say(f"  {name}: {seconds:.0f} s")
-        rows.append(Row(CASE, f"{name}, {kind.shots}-shot, {len(codes)} languages x {sizes.items}", [seconds]))
-    total = sum(row.seconds[0] for row in rows)
-    met = "met" if total <= 60 * MINUTES else "MISSED"
-    return Outcome([*rows, Row(CASE, "all tasks", [total], target=f"<= {60 * MINUTES} s: {met}")])
+        rows.append(timed(f"{name}, {kind.shots}-shot", [seconds]))
+        total += seconds
+    return Outcome(
+        f"One condition in all tasks, {len(everyone)} languages x {sizes.items} prompts",
+        [*rows, timed("all tasks", [total], target=at_most(total, SECONDS, "seconds"))],
+        [f"Scores alone. {len(codes)} languages were run ({', '.join(codes)}), and their seconds scaled."],
+    )

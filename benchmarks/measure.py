@@ -5,7 +5,6 @@ import ctypes
 import gc
 import os
 import resource
-import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -39,12 +38,6 @@ def apart(function: Callable[Arguments, Result], *args: Arguments.args, **kwargs
     """`function(...)` in a fresh process: what earlier cases allocated, compiled or warmed up does not count."""
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *args, **kwargs).result()
-
-
-def median_apart(
-    times: int, function: Callable[Arguments, float], *args: Arguments.args, **kwargs: Arguments.kwargs
-) -> float:
-    return statistics.median(apart(function, *args, **kwargs) for _ in range(times))
 
 
 def peak_increase(work: Callable[[], object]) -> float:

@@ -17,22 +17,23 @@ MODEL = "gemma-3-270m"
 @dataclass(frozen=True)
 class Sizes:
     prompts: int  # six-shot prompts in the capture cases
-    one_by_one: int  # of them, how many the slowest way runs
+    memory_prompts: int  # of them, in the memory runs: two batches of the others
     parity_prompts: int  # compared in float32
     rounds: int
     pairs: int  # per training step
     parity_pairs: int  # compared in float32
-    steps: int
-    cached: tuple[int, int]  # prompts per language, few and many
-    memory_rounds: int  # of the cheap, noisy memory case
+    steps: int  # of training, in each round
+    stored: int  # prompts whose files are compared
+    cached: tuple[int, int]  # prompts in all, few and many
     starts: int  # of the command
-    languages: int  # in which a condition is asked all tasks
+    every_language: int  # of how many languages one is asked all tasks
     items: int  # of each task in each of them
     cache_bytes: float  # of the cache that is read from
+    scaled: tuple[int, ...]  # prompts in the scaling case
 
 
-FULL = Sizes(64, 4, 8, 3, 16, 4, 3, (200, 1000), 1, 7, 20, 120, 1e10)
-QUICK = Sizes(4, 1, 2, 1, 4, 2, 2, (20, 200), 1, 3, 2, 4, 1e7)
+FULL = Sizes(64, 32, 8, 3, 16, 4, 2, 16, (1000, 50_000), 7, 4, 120, 1e10, (64, 256, 1024))
+QUICK = Sizes(4, 4, 2, 1, 4, 2, 2, 2, (20, 200), 3, 10, 4, 1e7, (8, 16))
 
 
 def open_real(dtype: str = "auto") -> Model:

@@ -1,48 +1,77 @@
-"""Rows and notes of the cases -> one Markdown page."""
+"""What the cases found -> one Markdown page, a table for each case."""
 
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-HEAD = ("case", "way", "seconds", "tokens/s", "peak memory, MB", "speed ratio", "memory ratio", "target")
-
 LEGEND = """\
-- Seconds and tokens/s are medians over rounds; ways that are compared take turns in one process.
-- Peak memory is what resident memory rose by over the opened, warmed-up model, each way in a process of its own.
-- Speed ratio: babelscope's speed / this way's speed, median over rounds (lowest to highest). Above 1, ours is faster.
-- Memory ratio: babelscope's peak / this way's peak. Below 1, ours takes less."""
+Seconds and tokens/s are medians over rounds; ways that are compared take turns in one process. Peak memory is what
+resident memory rose by over the opened, warmed-up model, each way in a process of its own. Speed ratio: babelscope's
+speed / this way's speed, median over rounds (lowest to highest); above 1, babelscope is faster. Memory ratio:
+babelscope's peak / this way's peak; below 1, babelscope takes less. What limits the speed is told in
+[performance.md](performance.md)."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One measured way. Lists have one entry per round; what was not measured is empty or None."""
+    """One measured way."""
 
-    case: str
     way: str
-    seconds: Sequence[float] = ()
-    tokens: Sequence[int] = ()
-    peak: float | None = None  # MB
-    speed_ratio: Sequence[float] = ()
-    memory_ratio: float | None = None
+    cells: Mapping[str, str]  # column -> text
     target: str = ""
 
 
 @dataclass(frozen=True)
 class Outcome:
+    """One table; its columns are those of its rows, in the order in which they first appear."""
+
+    title: str
     rows: list[Row]
     notes: list[str] = field(default_factory=list)
 
 
-def at_least(ratios: Sequence[float], bound: float) -> str:
-    return f"speed >= {bound:g}: {_verdict(statistics.median(ratios) >= bound)}"
+def timed(
+    way: str,
+    seconds: Sequence[float] = (),
+    tokens: int | None = None,
+    peak: float | None = None,
+    speed: Sequence[float] = (),
+    memory: float | None = None,
+    target: str = "",
+) -> Row:
+    """The row of a way that was timed; what was not measured stays empty.
+
+    Args:
+        seconds: of each round.
+        tokens: of each round.
+        peak: memory in MB.
+        speed: speed ratio of each round.
+        memory: memory ratio.
+    """
+    cells = {
+        "seconds": f"{statistics.median(seconds):.2f}" if seconds else "",
+        "tokens/s": f"{tokens / statistics.median(seconds):,.0f}" if tokens is not None else "",
+        "peak memory, MB": f"{peak:,.0f}" if peak is not None else "",
+        "speed ratio": spread(speed) if speed else "",
+        "memory ratio": f"{memory:.2f}" if memory is not None else "",
+    }
+    return Row(way, cells, target)
 
 
-def at_most(ratio: float, bound: float) -> str:
-    return f"memory <= {bound:g}: {_verdict(ratio <= bound)}"
+def spread(ratios: Sequence[float]) -> str:
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def at_least(value: float, bound: float, what: str = "speed") -> str:
+    return f"{what} >= {bound:g}: {_verdict(value >= bound)}"
+
+
+def at_most(value: float, bound: float, what: str = "memory") -> str:
+    return f"{what} <= {bound:g}: {_verdict(value <= bound)}"
 
 
 def _verdict(met: bool) -> str:
@@ -50,29 +79,20 @@ def _verdict(met: bool) -> str:
 
 
 def markdown(outcomes: Sequence[Outcome], command: str) -> str:
-    rows = [_cells(row) for outcome in outcomes for row in outcome.rows]
-    lines = [" | ".join(cells) for cells in (HEAD, ["---"] * 2 + ["---:"] * 5 + ["---"], *rows)]
-    table = "\n".join(f"| {line} |" for line in lines)
-    notes = "\n".join(f"- {note}" for outcome in outcomes for note in outcome.notes)
-    return f"# Benchmarks\n\n{_machine()}\n\n`{command}`\n\n{table}\n\n{LEGEND}\n{notes}\n"
+    head = f"# Benchmarks\n\n`{command}` wrote this page. {_machine()}\n\n{LEGEND}\n"
+    return "\n".join([head, *map(_section, outcomes)])
 
 
-def _cells(row: Row) -> list[str]:
-    speeds = [tokens / seconds for tokens, seconds in zip(row.tokens, row.seconds, strict=bool(row.tokens))]
-    return [
-        row.case,
-        row.way,
-        f"{statistics.median(row.seconds):.2f}" if row.seconds else "",
-        f"{statistics.median(speeds):,.0f}" if speeds else "",
-        f"{row.peak:,.0f}" if row.peak is not None else "",
-        _spread(row.speed_ratio) if row.speed_ratio else "",
-        f"{row.memory_ratio:.2f}" if row.memory_ratio is not None else "",
-        row.target,
-    ]
-
-
-def _spread(ratios: Sequence[float]) -> str:
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+def _section(outcome: Outcome) -> str:
+    found = dict.fromkeys(column for row in outcome.rows for column, text in row.cells.items() if text)
+    columns = [*found, "target"] if any(row.target for row in outcome.rows) else [*found]
+    lines = [["way", *columns], ["---", *["---:"] * len(found), *["---"] * (len(columns) - len(found))]]
+    for row in outcome.rows:
+        cells = {**row.cells, "target": row.target}
+        lines.append([row.way, *(cells.get(column, "") for column in columns)])
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    notes = "\n".join(f"- {note}" for note in outcome.notes)
+    return f"## {outcome.title}\n\n{table}\n" + (f"\n{notes}\n" if notes else "")
 
 
 def _machine() -> str:
@@ -82,6 +102,7 @@ def _machine() -> str:
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     processor = names[0] if names else platform.processor()
-    versions = ", ".join(f"{package} {version(package)}" for package in ("torch", "transformers", "transformer-lens"))
+    packages = ("torch", "transformers", "peft", "transformer-lens")
+    versions = ", ".join(f"{package} {version(package)}" for package in packages)
     cores = f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads"
     return f"{processor}, {cores}; Python {platform.python_version()}, {versions}."

@@ -49,7 +49,8 @@ def question_pairs(
     Args:
         objective: one of OBJECTIVES. `translate`: a question ends in its answer slot and the slot stays empty, so
             training sees no label (arXiv 2405.13816). `copy`: the same questions of the source language, to be
-            repeated. `answer`: questions of the source language with their English label words.
+            repeated. `shuffle`: each question with the translation of another one. `answer`: questions of the source
+            language with their English label words.
 
     Raises:
         UsageError, DataError: no such objective, no pairs for a direction, or fewer than `number`.
@@ -94,6 +95,14 @@ def _copy(task: Task, source: str, target: str) -> Sequence[Pair]:
     ]
 
 
+def _shuffle(task: Task, source: str, target: str) -> Sequence[Pair]:
+    """The questions that `_translate` takes, and the same draw of them, each with the translation of another one."""
+    pairs = list(_translate(task, source, target))
+    order = random.Random(f"{source}-{target}").sample(range(len(pairs)), len(pairs))
+    following = dict(zip(order, order[1:] + order[:1], strict=True))  # one circle: nothing stays in its place
+    return [replace(pair, output=pairs[following[i]].output) for i, pair in enumerate(pairs)]
+
+
 def _answer(task: Task, source: str, target: str) -> Sequence[Pair]:
     """The questions of the source language as they are asked, with their answers."""
     return [
@@ -112,5 +121,6 @@ def _answer(task: Task, source: str, target: str) -> Sequence[Pair]:
 OBJECTIVES: dict[str, Callable[[Task, str, str], Sequence[Pair]]] = {
     "translate": _translate,
     "copy": _copy,
+    "shuffle": _shuffle,
     "answer": _answer,
 }

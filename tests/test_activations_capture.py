@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from babelscope.activations.capture import Captured, capture
-from babelscope.activations.doctor import difference, examine, merged, require_sound
+from babelscope.activations.doctor import Finding, difference, examine, merged, require_sound
 from babelscope.activations.tokens import (
     EncodedPrompt,
     encode_labels,
@@ -307,6 +307,29 @@ def test_doctor_passes_on_a_sound_model_and_fails_on_a_broken_one(tiny: Callable
     findings = examine(model, load_task("sentiment"), lambda dtype: tiny("gpt2"))
     failed = {finding.check for finding in findings if not finding.passed}
     assert {"batch and padding invariance", "states in bfloat16"} <= failed
+
+
+def test_doctor_names_words_that_collide_and_fails_only_where_they_are_used(tiny: Callable[..., Model]) -> None:
+    model = tiny()
+    paraphrase = load_task("paraphrase")
+    wording = replace(paraphrase.wordings["sw"], label_words={"different": "sawa", "same": "sawa sawa"})
+    task = replace(paraphrase, wordings={**paraphrase.wordings, "sw": wording})
+
+    def found(words: str | tuple[str, ...]) -> dict[str, Finding]:
+        findings = examine(model, task, lambda dtype: model, words)
+        return {f.check.split()[0]: f for f in findings if "label words" in f.check}
+
+    english = found("english")
+    assert english["english"].figure == "3 task(s), 20 languages"
+    assert english["own"].passed
+    assert english["own"].expected == "for information: not the words that are used"
+    own = found("own")["own"]
+    assert not own.passed
+    assert own.figure.startswith("paraphrase in sw: Label words 'sawa' and 'sawa sawa' tokenise alike")
+    given = found(("ox", "oxen"))["given"]
+    assert not given.passed
+    assert given.figure.count("tokenise alike") == 20
+    assert found(("ox", "horse"))["given"].passed
 
 
 def test_states_that_cannot_be_trusted_are_not_cached(tiny: Callable[..., Model]) -> None:

@@ -1,5 +1,6 @@
 """Damaged caches are never read as if nothing had happened; repair gives back what was lost, and nothing else."""
 
+import os
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -140,6 +141,16 @@ def test_damage_to_the_index_is_refused_before_it_is_read(
     )
     write_cache(tiny(), REQUEST, cached)
     assert cached.read_bytes() == whole
+
+
+def test_an_index_that_is_cut_short_while_it_is_open_is_read_all_the_same(cached: Path) -> None:
+    """Where it were mapped, the process would end here."""
+    wanted = everything(cached)
+    with Cache(cached) as cache:
+        os.truncate(cached, 0)
+        assert len(cache.prompts()) == len(cache) == 40
+        np.testing.assert_array_equal(cache.scores().full, wanted["logprob"])
+        np.testing.assert_array_equal(cache.states("last", 3), wanted["last3"])
 
 
 def test_two_processes_on_one_output_are_refused(tiny: Callable[..., Model], tmp_path: Path) -> None:
@@ -315,6 +326,39 @@ def test_merged_caches_equal_the_one_of_all_prompts(
     write_cache(tiny("gpt2"), replace(REQUEST, languages=("zh",)), tmp_path / "other.h5")
     with pytest.raises(CacheError, match="cannot be merged: model_sha256 differs"):
         merge([tmp_path / "en.h5", tmp_path / "other.h5"], tmp_path / "mixed.h5")
+
+
+def test_a_merged_cache_with_a_damaged_index_is_merged_again(tiny: Callable[..., Model], tmp_path: Path) -> None:
+    parts = [tmp_path / f"{code}.h5" for code in REQUEST.languages]
+    for path, code in zip(parts, REQUEST.languages, strict=True):
+        write_cache(tiny(), replace(REQUEST, languages=(code,)), path)
+    merged = tmp_path / "merged.h5"
+    merge(parts, merged)
+    whole = merged.read_bytes()
+    flip(merged, 600)
+    with pytest.raises(CacheError, match=r"not a whole babelscope file.*Move it away and run the command that made it"):
+        merge(parts, merged)
+    merged.unlink()
+    merge(parts, merged)
+    assert merged.read_bytes() == whole
+    assert verify(merged) == []
+    merge(parts, merged)  # it is there already
+    with pytest.raises(CacheError, match="was made with another prompts_sha256"):
+        merge(parts, parts[0])
+
+
+def test_a_damaged_shard_of_a_merged_cache_is_repaired(tiny: Callable[..., Model], tmp_path: Path) -> None:
+    parts = [tmp_path / f"{code}.h5" for code in REQUEST.languages]
+    for path, code in zip(parts, REQUEST.languages, strict=True):
+        write_cache(tiny(), replace(REQUEST, languages=(code,)), path)
+    merged = tmp_path / "merged.h5"
+    merge(parts, merged)
+    wanted = everything(merged)
+    (tmp_path / "merged.h5.shards" / "00001.h5").unlink()
+    assert len(repair(merged, tiny)) == 1
+    assert verify(merged) == []
+    for name, values in everything(merged).items():
+        np.testing.assert_array_equal(values, wanted[name])
 
 
 def test_repair_uses_the_recorded_prompts(cached: Path, tiny_folder: Callable[[str], Path]) -> None:

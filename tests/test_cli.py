@@ -25,7 +25,9 @@ COMMANDS = [
     ["train"],
     ["cache"],
     ["eval"],
+    ["probes"],
     ["probe"],
+    ["explain"],
     ["plot"],
     ["report"],
     ["study", "run"],
@@ -83,7 +85,7 @@ def test_train_then_cache_then_eval(caches: Path) -> None:
     assert invoke("eval", caches / "base.h5", "--limit", 3).exit_code == 0
 
 
-@pytest.mark.parametrize("name", ["accuracy", "logit-lens", "tuned-lens", "pca", "alignment"])
+@pytest.mark.parametrize("name", ["accuracy", "logit-lens", "tuned-lens", "pca", "alignment", "linear"])
 def test_probe_writes_tables_and_figures(caches: Path, tmp_path: Path, name: str) -> None:
     arguments = (caches / "base.h5", caches / "aligned.h5", "--out", tmp_path, "--draws", 100, "--layers", "1,3")
     result = invoke("probe", name, *arguments, "--json")
@@ -108,12 +110,13 @@ def test_probe_of_the_base_alone(caches: Path, tmp_path: Path) -> None:
 def test_doctor(tiny_folder: Callable[[str], Path], caches: Path) -> None:
     result = invoke("models", "doctor", tiny_folder("qwen2"), "--adapter", caches / "adapter", "--json")
     findings = {row["check"]: row["passed"] for row in json.loads(result.stdout)["rows"]}
-    assert len(findings) == 10
+    assert len(findings) == 11
     for check in (
         "shared prefix = full forward",
         "lens at last layer = logits",
         "TransformerLens resid_post = states",
         "adapter attached = merged",
+        "own label words distinguishable",
     ):
         assert findings[check], check
     # The tiny tokenizer needs more tokens than the tiny context has for languages it was not trained on.

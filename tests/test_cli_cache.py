@@ -12,6 +12,7 @@ from babelscope.activations.store import Cache
 from babelscope.cli import app
 from babelscope.errors import CacheError, UsageError
 from typer.testing import CliRunner, Result
+from version_one import version_one
 
 
 def invoke(*arguments: object) -> Result:
@@ -133,25 +134,6 @@ def test_optional_arrays_are_asked_about_first(tiny_folder: Callable[[str], Path
     assert rows("cache", "verify", tmp_path / "small.h5") == []
     wrong = capture(tiny_folder("llama"), tmp_path / "x.h5", "--keep", "first")
     assert "Unknown array 'first'" in str(wrong.exception)
-
-
-def version_one(new: Path, old: Path) -> None:
-    """The same cache as the first released format had it: one file, states in it."""
-    with h5py.File(new) as source, h5py.File(old, "w", libver=("v110", "v110")) as file:
-        attributes = dict(source.attrs)
-        for key in ("arrays", "shards", "compression", "d_mlp"):
-            del attributes[key]
-        attributes |= {"version": 1, "complete": True, "positions": ["last", "mean"]}
-        file.attrs.update(attributes)
-        for group in ("examples", "labels", "content_free"):
-            for name, dataset in source[group].items():
-                if name != "n_kept":
-                    text = dataset.dtype.kind == "S"
-                    file.create_dataset(f"{group}/{name}", data=list(dataset.asstr()[:]) if text else dataset[:])
-        with Cache(new) as cache:
-            file.create_dataset("examples/prompt", data=[prompt.full for prompt in cache.prompts()])
-        for name in ("states/last", "states/mean"):
-            file.create_dataset(name, data=source[name][:], chunks=(8, 1, source[name].shape[2]))
 
 
 @pytest.mark.parametrize("compress", [False, True])

@@ -1,94 +1,56 @@
-"""Real processes are killed at random moments; whatever they leave, the next run finishes, to the same bytes.
+"""Real processes are killed at random moments; whatever they leave, the next run finishes, to the same bytes."""
 
-A fork server that has imported everything, and computed nothing, forks the processes: they start in milliseconds.
-"""
-
-import multiprocessing
 import os
 import random
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
-import torch
-from babelscope.activations import layout
-from babelscope.activations.cache import Request, write_cache
 from babelscope.activations.store import Cache
 from babelscope.activations.verify import verify
-from babelscope.models import open_model
-from babelscope.tasks import Asking, directions_of, load_task, question_pairs
-from babelscope.training import Recipe, train
+from jobs import (
+    BUSY,
+    Job,
+    capture_job,
+    ended,
+    merge_job,
+    parts_job,
+    result,
+    run,
+    start,
+    telling,
+    training_job,
+    undisturbed,
+    upgrade_job,
+)
+from version_one import version_one
 
-KILLS = 26  # of capture, and as many of training
-PRELOADED = ["babelscope.training", "babelscope.activations.cache", "peft", "transformers.models.llama.modeling_llama"]
+KILLS = 26  # of capture, and as many of every other job
 
-Job = Callable[[str, str], None]
-
-
-def prepare() -> None:
-    torch.set_num_threads(1)
-    # A shell starts what runs in the background deaf to the keyboard, and children inherit that.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def capture_job(model: str, out: str) -> None:
-    prepare()
-    layout.SHARD_ROWS = 6  # many small shards: many places to be killed at
-    request = Request(load_task("sentiment"), ("en", "de", "sw"), Asking(shots=1), limit=40)
-    write_cache(open_model(model, dtype="float32", device="cpu"), request, Path(out) / "base.h5")
-
-
-def training_job(model: str, out: str) -> None:
-    prepare()
-    pairs = question_pairs(load_task("sentiment"), directions_of(["de-en"]), 60, seed=3)
-    recipe = Recipe(epochs=2, pairs_per_step=4, validate_every=2, dropout=0.1)  # dropout draws random numbers
-    train(open_model(model, dtype="float32", device="cpu"), pairs, recipe, Path(out) / "adapter", seed=3)
-
-
-def result(folder: Path) -> dict[str, bytes]:
-    """What a run leaves, but for the clock's readings."""
-    files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
-    return {name: path.read_bytes() for name, path in files.items() if path.name not in ("training.csv", ".lock")}
+Build = Callable[[str], Path]
 
 
 @pytest.fixture(scope="module")
-def processes() -> ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    return context
+def inputs(
+    processes: ForkServerContext, tiny_folder: Build, tmp_path_factory: pytest.TempPathFactory
+) -> dict[Job, Path]:
+    """What each job reads."""
+    model, folder = tiny_folder("llama"), tmp_path_factory.mktemp("inputs")
+    for job in (parts_job, capture_job):
+        assert run(processes, job, model, folder) == 0
+    version_one(folder / "base.h5", folder / "old.h5")
+    return {capture_job: model, training_job: model, merge_job: folder, upgrade_job: folder / "old.h5"}
 
 
-def run(context: ForkServerContext, job: Job, model: Path, out: Path, stop: tuple[float, int] | None = None) -> int:
-    """Run to the end, or until a signal after some seconds. Returns the exit code."""
-    process = context.Process(target=job, args=(str(model), str(out)))
-    process.start()
-    if stop is not None:
-        seconds, how = stop
-        process.join(seconds)
-        if process.is_alive() and process.pid is not None:
-            os.kill(process.pid, how)
-    process.join()
-    assert process.exitcode is not None
-    return process.exitcode
-
-
-def undisturbed(context: ForkServerContext, job: Job, model: Path, folder: Path) -> float:
-    """Run into `whole`, with nobody in the way. Returns the seconds it took."""
-    assert run(context, job, model, folder / "warm") == 0  # the first process compiles and caches
-    started = time.perf_counter()
-    assert run(context, job, model, folder / "whole") == 0
-    return time.perf_counter() - started
-
-
-@pytest.mark.parametrize("job", [capture_job, training_job])
+@pytest.mark.parametrize("job", [capture_job, training_job, merge_job, upgrade_job])
 def test_killed_at_random_moments_it_resumes_to_the_same_bytes(
-    processes: ForkServerContext, tiny_folder: Callable[[str], Path], tmp_path: Path, job: Job
+    processes: ForkServerContext, inputs: dict[Job, Path], tmp_path: Path, job: Job
 ) -> None:
-    model = tiny_folder("llama")
-    whole = undisturbed(processes, job, model, tmp_path)
+    whole = undisturbed(processes, job, inputs[job], tmp_path)
     wanted = result(tmp_path / "whole")
     assert len(wanted) >= 3
     rng = random.Random(0)
@@ -99,13 +61,43 @@ def test_killed_at_random_moments_it_resumes_to_the_same_bytes(
         in_this = 0
         # The later tries are given more time, so that every output is finished.
         while (
-            code := run(processes, job, model, out, (rng.uniform(0, whole) * (1 + in_this / 4), signal.SIGKILL))
+            code := run(processes, job, inputs[job], out, (rng.uniform(0, whole) * (1 + in_this / 4), signal.SIGKILL))
         ) != 0:
             assert code == -signal.SIGKILL
             in_this += 1
+            if (out / "base.h5").exists():
+                assert verify(out / "base.h5") == []
         kills += in_this
         assert result(out) == wanted, f"after {in_this} kills"
     assert outputs > 1
+
+
+@pytest.mark.parametrize(
+    ("job", "lock", "final"),
+    [
+        (capture_job, "base.h5.shards/.lock", "base.h5"),
+        (training_job, ".adapter.training/.lock", "adapter"),
+        (merge_job, "base.h5.shards/.lock", "base.h5"),
+        (upgrade_job, "base.h5.shards/.lock", "base.h5"),
+    ],
+)
+def test_a_second_process_on_one_output_is_refused_and_does_no_harm(
+    processes: ForkServerContext, inputs: dict[Job, Path], tmp_path: Path, job: Job, lock: str, final: str
+) -> None:
+    out = tmp_path / "out"
+    first = start(processes, job, inputs[job], out)
+    assert first.pid is not None
+    try:
+        while first.is_alive() and not ((out / lock).is_file() and (out / lock).read_text() == str(first.pid)):
+            time.sleep(0.0005)
+        os.kill(first.pid, signal.SIGSTOP)  # asleep in the middle of its work
+        assert not (out / final).exists()
+        assert run(processes, partial(telling, job), inputs[job], out) == BUSY
+    finally:
+        os.kill(first.pid, signal.SIGCONT)
+    assert ended(first) == [0]
+    assert run(processes, job, inputs[job], tmp_path / "alone") == 0
+    assert result(out) == result(tmp_path / "alone")
 
 
 @pytest.mark.parametrize("job", [capture_job, training_job])

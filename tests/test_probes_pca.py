@@ -5,6 +5,7 @@ import pytest
 from babelscope.errors import DataError
 from babelscope.probes.pca import pca_table
 from sklearn.decomposition import PCA
+from sklearn.metrics import silhouette_score
 
 IDS = [f"q{i}" for i in range(12)]
 
@@ -23,9 +24,24 @@ def test_equals_sklearn_on_the_stacked_rows(d: int, components: int) -> None:
     rows = np.concatenate([s.reshape(-1, d) for s in conditions.values()]).astype(np.float64)
     model = PCA(components, svd_solver="full").fit(rows)
     np.testing.assert_allclose(np.abs(points[names]), np.abs(model.transform(rows)), atol=1e-6)
-    assert list(variance) == ["layer", "position", "component", "explained_variance_ratio"]
+    quality = ["stability", "silhouette_language", "silhouette_id"]
+    assert list(variance) == ["layer", "position", "component", "explained_variance_ratio", *quality]
+    expected = silhouette_score(points[names], points["language"].tolist())
+    np.testing.assert_allclose(variance["silhouette_language"], expected, atol=1e-5)
     np.testing.assert_allclose(variance["explained_variance_ratio"], model.explained_variance_ratio_, atol=1e-9)
     assert variance["component"].tolist() == list(range(1, components + 1))
+
+
+def test_stability_tells_a_strong_axis_from_noise() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(2, 12, 80))
+    noise[:, :, 0] += 30 * np.array([-1, 1])[:, None]  # the languages lie apart along one axis; the rest is a ball
+    _, variance = pca_table({"base": noise.astype(np.float32)}, ("en", "de"), IDS, 5, "last")
+    first, second = variance["stability"]
+    assert first > 0.95
+    assert second < 0.5
+    _, few = pca_table({"base": states(0)[:, :3]}, ("en", "de"), IDS[:3], 5, "last")
+    assert few["stability"].isna().all()
 
 
 def test_points_keep_their_labels() -> None:

@@ -126,6 +126,17 @@ def test_the_answer_control_gives_answers() -> None:
         assert pair.instruction == ""
 
 
+def test_the_shuffled_control_gives_every_question_the_translation_of_another() -> None:
+    translated, shuffled = (
+        question_pairs(SENTIMENT, [("zh", "en")], None, seed=0, objective=objective)
+        for objective in ("translate", "shuffle")
+    )
+    right = {pair.question: pair.output for pair in translated}
+    assert [pair.question for pair in shuffled] == [pair.question for pair in translated]
+    assert sorted(pair.output for pair in shuffled) == sorted(right.values())
+    assert [pair for pair in shuffled if pair.output == right[pair.question]] == []
+
+
 def test_all_pairs_and_wrong_objectives() -> None:
     assert len(question_pairs(NLI, [("zh", "it")], None, seed=0)) == 600
     with pytest.raises(UsageError, match="objective 'repeat' is unknown"):

@@ -6,7 +6,14 @@ import pytest
 from babelscope.errors import DataError
 from babelscope.viz.projection import plot_projection
 from babelscope.viz.style import language_color
+from matplotlib.axes import Axes
 from matplotlib.colors import same_color
+from matplotlib.figure import Figure
+
+
+def names_on(ax: Axes) -> list[str]:
+    return [text.get_text() for text in ax.texts if text.get_gid() != "quality"]
+
 
 LAYERS = (0, 2, 4, 6, 8, 10, 12)
 
@@ -26,14 +33,19 @@ def points(languages=("en", "zh", "sw"), x="pc1", y="pc2") -> pd.DataFrame:
 
 def variance() -> pd.DataFrame:
     rows = [(layer, p, c, 0.5 / c) for p in ("last", "mean") for layer in LAYERS for c in (1, 2)]
-    return pd.DataFrame(rows, columns=["layer", "position", "component", "explained_variance_ratio"])
+    table = pd.DataFrame(rows, columns=["layer", "position", "component", "explained_variance_ratio"])
+    return table.assign(stability=1 / table["component"], silhouette_language=0.4, silhouette_id=-0.2)
 
 
-def test_default_layers_reach_from_first_to_last_and_the_title_tells_variance():
+def quality_of(figure: Figure) -> list[str]:
+    return [text.get_text() for ax in figure.axes for text in ax.texts if text.get_gid() == "quality"]
+
+
+def test_default_layers_reach_from_first_to_last_and_their_quality_is_told():
     figure = plot_projection(points(), variance())
-    titles = [ax.get_title() for ax in figure.axes[:5]]
-    assert [title.split("\n")[0] for title in titles] == [f"layer {n}" for n in (0, 4, 6, 8, 12)]
-    assert titles[0].split("\n")[1] == "PC1 50% · PC2 25%"
+    assert [ax.get_title() for ax in figure.axes[:5]] == [f"layer {n}" for n in (0, 4, 6, 8, 12)]
+    told = "PC1 50% · PC2 25%\nstability 1.00 · 0.50\nsilhouette: language 0.40\nsilhouette: meaning -0.20"
+    assert quality_of(figure) == [told] * 5
     assert [figure.axes[0].get_ylabel(), figure.axes[5].get_ylabel()] == ["base", "aligned"]
 
 
@@ -57,20 +69,30 @@ def test_conditions_of_a_layer_share_limits_that_hold_all_points():
 
 def test_names_stand_at_distinct_centres_and_give_way_where_they_would_touch():
     ax = plot_projection(points(), variance(), layers=[4]).axes[0]
-    assert [text.get_text() for text in ax.texts] == ["en", "zh", "sw"]
+    assert names_on(ax) == ["en", "zh", "sw"]
     same = points().assign(pc1=0.0, pc2=lambda t: t["id"].str[1:].astype(float))
-    assert [text.get_text() for text in plot_projection(same, variance(), layers=[4]).axes[0].texts] == ["en"]
+    assert names_on(plot_projection(same, variance(), layers=[4]).axes[0]) == ["en"]
 
 
 def test_states_without_variation_are_said_to_be_equal():
     ax = plot_projection(points().assign(pc1=0.0, pc2=0.0), variance(), layers=[0]).axes[0]
-    assert [text.get_text() for text in ax.texts] == ["all states are equal"]
+    assert names_on(ax) == ["all states are equal"]
 
 
-def test_umap_tells_its_trustworthiness():
-    quality = pd.DataFrame({"layer": LAYERS, "position": "mean", "trustworthiness": 0.931})
+def test_umap_tells_its_quality_over_seeds():
+    seeds = [
+        {"layer": layer, "position": "mean", "trustworthiness": 0.93 + 0.01 * seed, "procrustes_disparity": 0.02 * seed}
+        for layer in LAYERS
+        for seed in range(3)
+    ]
+    quality = pd.DataFrame(seeds).assign(silhouette_language=0.4, silhouette_id=-0.2)
     figure = plot_projection(points(x="umap1", y="umap2"), quality, "umap", "mean", [2, 12])
-    assert [ax.get_title() for ax in figure.axes[:2]] == ["layer 2\ntrustw. 0.93", "layer 12\ntrustw. 0.93"]
+    told = "trustworthiness 0.94\nProcrustes 0.02 (3 seeds)\nsilhouette: language 0.40\nsilhouette: meaning -0.20"
+    assert quality_of(figure) == [told] * 2
+    missing = plot_projection(points(x="umap1", y="umap2"), quality[quality["layer"] != 2], "umap", "mean", [2, 12])
+    assert quality_of(missing) == ["quality unknown", told]
+    with pytest.raises(DataError, match="umap quality table: missing column procrustes_disparity"):
+        plot_projection(points(x="umap1", y="umap2"), quality.drop(columns="procrustes_disparity"), "umap", "mean")
 
 
 def test_errors_name_what_is_missing():

@@ -12,7 +12,7 @@ PNG = b"\x89PNG not really"
 
 
 def page(**changes) -> str:
-    content = {"title": "A study", "verdict": [], "figures": [], "tables": [], "provenance": {}}
+    content = {"title": "A study", "verdict": [], "explained": [], "figures": [], "tables": [], "provenance": {}}
     return render_report(**{**content, **changes})
 
 
@@ -23,13 +23,23 @@ def cells(html: str) -> list[str]:
 def test_everything_is_in_the_page_and_nothing_outside_it():
     html = page(
         verdict=["Accuracy rose."],
+        explained=[("zh", [("Which languages lost?", "None did.", ["de: none"])])],
         figures=[("Accuracy by language", PNG)],
         tables=[("accuracy", pd.DataFrame({"language": ["en"]}))],
         provenance={"model": "gemma"},
     )
     assert f"data:image/png;base64,{base64.b64encode(PNG).decode()}" in html
     assert 'alt="Accuracy by language"' in html
-    for text in ("Accuracy rose.", "accuracy.csv", "1 row<", "gemma", '<meta charset="utf-8">'):
+    for text in (
+        "Accuracy rose.",
+        "Which languages lost?",
+        "None did.",
+        "de: none",
+        "accuracy.csv",
+        "1 row<",
+        "gemma",
+        '<meta charset="utf-8">',
+    ):
         assert text in html
     assert not re.search(r"<script|<link|@import|https?://|url\(", html)
 
@@ -37,7 +47,14 @@ def test_everything_is_in_the_page_and_nothing_outside_it():
 def test_hostile_text_is_escaped_everywhere():
     bad = "<script>alert('x')</script>\"&"
     table = pd.DataFrame({bad: [bad]})
-    html = page(title=bad, verdict=[bad], figures=[(bad, PNG)], tables=[(bad, table)], provenance={bad: bad})
+    html = page(
+        title=bad,
+        verdict=[bad],
+        explained=[(bad, [(bad, bad, [bad])])],
+        figures=[(bad, PNG)],
+        tables=[(bad, table)],
+        provenance={bad: bad},
+    )
     assert "<script" not in html
     assert html.count("&lt;script&gt;") >= 9
 

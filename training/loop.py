@@ -17,18 +17,20 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from ..compute import Precision
 from ..errors import TrainingError, UsageError
 from ..files import working_in, writing_folder
 from ..fingerprints import sha256_of
 from ..memory import halving
 from ..models import Family, Model, adapter_inputs, fingerprints
 from ..quiet import quiet_transformers
-from ..ranks import Ranks, current
+from ..ranks import Ranks, current, fsdp
 from ..tasks import Pair
 from .batches import Batch, Row, batches, encode_pairs, steps
 from .checkpoint import Progress, Standing, load_checkpoint, save_checkpoint
 from .loss import answer_loss
 from .recipe import Recipe
+from .sharded import in_step, shard
 
 
 def train(
@@ -45,21 +47,24 @@ def train(
     The folder holds the adapter (safetensors), `training.csv`, and `inputs.json`: what made it.
     The loss is taken on the translation alone. Same seed, pairs and machine: same adapter, also where a run was
     interrupted: it goes on from the last validation. An adapter that is there already is left as it is. Under
-    `torchrun` the ranks share the rows of every step.
+    `torchrun` the ranks share the rows of every step; under FSDP the model is left divided, see sharded.py.
 
     Raises:
         TrainingError: the loss became NaN or infinite; the last good adapter is kept in `<out>.last-good`.
-        UsageError: `out` is something else already, the model has an adapter already, or there are too few pairs.
+        UsageError: `out` is something else already, the model has an adapter already, there are too few pairs, or the
+            processes cannot share the model.
         BusyError: another process trains to `out`.
         NoMemoryError: there is no memory for a single pair.
     """
     out, ranks = Path(out), current()
     if model.adapter is not None:
         raise UsageError("Training starts from a base model; open it without an adapter.")
+    if ranks.size > 1 and len(model.devices) > 1:
+        raise UsageError("A model that is divided over devices is trained by one process. For several, use FSDP.")
     rows = encode_pairs(model.tokenizer, pairs, model.context_length)
     training, validation = _split(rows, [pair.id for pair in pairs], recipe, seed)
     total = recipe.epochs * math.ceil(len(training) / recipe.pairs_per_step)
-    inputs = training_inputs(model.folder, model.dtype, pairs, recipe, seed)
+    inputs = training_inputs(model.folder, model.precision, pairs, recipe, seed)
     scratch = out.with_name(f".{out.name}.training")
     checkpoint = scratch / sha256_of(inputs)[:16]  # of this run alone: another recipe starts from the beginning
 
@@ -78,6 +83,8 @@ def train(
         torch.manual_seed(seed)
         adapted = _add_lora(model, recipe)
         try:
+            if fsdp():
+                shard(model, ranks)
             parameters = [p for p in adapted.parameters() if p.requires_grad]
             optimiser = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=0.0)
             standing = load_checkpoint(checkpoint, parameters, optimiser)
@@ -181,49 +188,53 @@ def _rate(recipe: Recipe, step: int, total: int) -> float:
 def _accumulate(model: Model, rows: Sequence[Row], recipe: Recipe, parameters: Sequence[Tensor], ranks: Ranks) -> float:
     """Gradients of one step's rows, over all ranks. Returns the loss per answer token, which is what they are of."""
     predictions = sum(len(row.ids) - row.answer for row in rows)
-    own = ranks.mine(list(rows))
 
     def backward(budget: int) -> float:
         for parameter in parameters:  # a larger batch may have failed half-way
             parameter.grad = torch.zeros_like(parameter)
         loss = 0.0
-        for batch in batches(own, budget):
+        for batch in _own_batches(rows, budget, ranks):
             share = _summed_loss(model, batch) / predictions
             share.backward()  # type: ignore[no-untyped-call]
             loss += share.item()
         return loss
 
-    total = torch.tensor(
-        halving(backward, recipe.tokens_per_batch, _longest(own), "a single pair"), dtype=torch.float64
-    )
+    total = torch.tensor(_in_memory(backward, rows, recipe, ranks), dtype=torch.float64)
     ranks.add_up([total, *(p.grad for p in parameters if p.grad is not None)])
     return float(total)
 
 
 def _evaluate(model: Model, rows: Sequence[Row], recipe: Recipe, ranks: Ranks) -> float:
-    own = ranks.mine(list(rows))
-
     def losses(budget: int) -> float:
-        with torch.inference_mode():
-            return sum(_summed_loss(model, batch).item() for batch in batches(own, budget))
+        with torch.no_grad():  # weights that FSDP gathers in inference mode could not be trained through
+            return sum(_summed_loss(model, batch).item() for batch in _own_batches(rows, budget, ranks))
 
     model.net.eval()
-    total = torch.tensor(halving(losses, recipe.tokens_per_batch, _longest(own), "a single pair"), dtype=torch.float64)
+    total = torch.tensor(_in_memory(losses, rows, recipe, ranks), dtype=torch.float64)
     ranks.add_up([total])
     return float(total) / sum(len(row.ids) - row.answer for row in rows)
 
 
-def _longest(rows: Sequence[Row]) -> int:
-    """Tokens of the longest row: with a smaller budget rows run alone, and there is no less to ask for."""
-    return max((len(row.ids) for row in rows), default=0)
+def _own_batches(rows: Sequence[Row], token_budget: int, ranks: Ranks) -> Iterator[Batch]:
+    return in_step(rows, token_budget, ranks) if fsdp() else batches(ranks.mine(list(rows)), token_budget)
+
+
+def _in_memory(run: Callable[[int], float], rows: Sequence[Row], recipe: Recipe, ranks: Ranks) -> float:
+    """Run with smaller batches where there is no memory; not under FSDP, whose ranks must run as many."""
+    budget = recipe.tokens_per_batch
+    if fsdp():
+        return halving(run, budget, budget + 1, f"{budget} tokens at once; under FSDP, set tokens_per_batch lower")
+    # Rows of more tokens than the budget run alone: there is no less to ask for.
+    longest = max((len(row.ids) for row in ranks.mine(list(rows))), default=0)
+    return halving(run, budget, longest, "a single pair")
 
 
 def _summed_loss(model: Model, batch: Batch) -> Tensor:
     final = model.body(input_ids=batch.ids.to(model.device), use_cache=False).last_hidden_state
-    places = batch.places.to(model.device)
-    states = final[places[:, 0], places[:, 1]]
+    places = batch.places.to(final.device)
     head = model.unembedding
-    return answer_loss(states, head.weight, batch.targets.to(model.device), model.softcap, head.bias)
+    states = final[places[:, 0], places[:, 1]].to(head.weight.device)
+    return answer_loss(states, head.weight, batch.targets.to(head.weight.device), model.softcap, head.bias)
 
 
 def _snapshot(parameters: Sequence[Tensor]) -> list[Tensor]:
@@ -274,11 +285,11 @@ def _save(adapted: Any, out: Path, curve: Sequence[Progress], inputs: dict[str, 
 
 
 def training_inputs(
-    folder: Path, dtype: torch.dtype, pairs: Sequence[Pair], recipe: Recipe, seed: int
+    folder: Path, precision: Precision, pairs: Sequence[Pair], recipe: Recipe, seed: int
 ) -> dict[str, Any]:
     """What decides an adapter: base model, precision, pairs, recipe, seed."""
     return {
-        "compute_dtype": str(dtype).removeprefix("torch."),
+        "compute_dtype": precision.name,
         "model_sha256": fingerprints(folder)["model_sha256"],
         "directions": sorted({f"{pair.source}-{pair.target}" for pair in pairs}),
         "trained_languages": sorted({code for pair in pairs for code in (pair.source, pair.target)}),

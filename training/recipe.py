@@ -17,7 +17,7 @@ class Recipe:
     rank: Count = 16
     alpha: Count = 32  # LoRA's output is scaled by alpha / rank
     dropout: Share = 0.0
-    learning_rate: Positive = 2e-4
+    learning_rate: Annotated[float, Field(ge=0)] = 2e-4  # 0 changes nothing: a control of the whole experiment
     warmup: Share = 0.1  # share of all steps
     epochs: Count = 2
     pairs_per_step: Count = 16

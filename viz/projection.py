@@ -14,11 +14,12 @@ from .legends import add_legend
 from .style import NEUTRAL, TWO_COLUMNS, figure_style, language_color, language_marker
 from .tables import conditions_in, require, rows_where
 
+_SILHOUETTES = ("silhouette_language", "silhouette_id")
 # Per kind: the columns of coordinates and those of the second table.
 _COORDINATES = {"pca": ("pc1", "pc2"), "umap": ("umap1", "umap2")}
 _QUALITY = {
-    "pca": ("layer", "position", "component", "explained_variance_ratio"),
-    "umap": ("layer", "position", "trustworthiness"),
+    "pca": ("layer", "position", "component", "explained_variance_ratio", "stability", *_SILHOUETTES),
+    "umap": ("layer", "position", "trustworthiness", "procrustes_disparity", *_SILHOUETTES),
 }
 _LAYERS = 5  # columns that fit a page
 _MOST_LABELLED = 20  # languages; beyond, codes cover the points
@@ -33,15 +34,18 @@ def plot_projection(
 ) -> Figure:
     """Scatter of states: conditions down (base on top), layers across, coloured by language with a marker each.
 
-    The conditions of a layer share their limits, so that they can be compared; layers do not. The title tells the share
-    of variance that each component explains (PCA) or the trustworthiness in [0, 1] (UMAP, whose axes have no unit).
+    The conditions of a layer share their limits, so that they can be compared; layers do not. The title tells how
+    far to trust the picture: the share of variance that each component explains and its stability (PCA), or the
+    trustworthiness and the Procrustes disparity over seeds (UMAP, whose axes have no unit), means over seeds; then the
+    silhouettes of languages and of meanings (ids).
     Languages' mean points carry their code where there is room.
 
     Args:
         points_table: `pca_table` or `umap_table` points: language, condition, layer, position, and pc1, pc2 or umap1,
             umap2.
         quality_or_variance_table: The table that comes with it: layer, position, and component,
-            explained_variance_ratio or trustworthiness.
+            explained_variance_ratio, stability, or trustworthiness, procrustes_disparity; and silhouette_language,
+            silhouette_id.
         kind: `pca` or `umap`.
         position: Which position's states.
         layers: Which layers; by default all up to five, else five from first to last, evenly spaced.
@@ -61,7 +65,7 @@ def plot_projection(
     languages = [str(code) for code in pd.unique(points["language"])]
     with figure_style():
         side = min((TWO_COLUMNS - 0.4) / len(shown), 2.4)
-        size = (max(side * len(shown), 2.9) + 0.4, side * len(conditions) + 1.05)
+        size = (max(side * len(shown), 2.9) + 0.4, side * len(conditions) + 1.4)
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(len(conditions), len(shown), squeeze=False)
         for j, layer in enumerate(shown):
@@ -69,7 +73,11 @@ def plot_projection(
             for i, condition in enumerate(conditions):
                 _scatter(axes[i, j], of_layer[of_layer["condition"] == condition], x, y, languages)
                 _frame(axes[i, j], of_layer[[x, y]].to_numpy(dtype=float))
-            axes[0, j].set_title(f"layer {layer}\n{_quality(quality[quality['layer'] == layer], kind)}", fontsize=7)
+            axes[0, j].set_title(f"layer {layer}", fontweight="bold", pad=34)
+            axes[0, j].text(
+                0.5, 1.02, _quality(quality[quality["layer"] == layer], kind), transform=axes[0, j].transAxes,
+                ha="center", va="bottom", fontsize=6, gid="quality",
+            )  # fmt: skip
         for i, condition in enumerate(conditions):
             axes[i, 0].set_ylabel(condition, fontweight="bold")
         # After all panels have their final size, because what fits depends on it.
@@ -93,10 +101,17 @@ def _evenly(points: pd.DataFrame, layers: Sequence[int] | None, kind: str) -> li
 
 
 def _quality(rows: pd.DataFrame, kind: str) -> str:
+    if rows.empty:
+        return "quality unknown"
+    language, meaning = (f"{rows[column].mean():.2f}" for column in _SILHOUETTES)
+    silhouettes = f"silhouette: language {language}\nsilhouette: meaning {meaning}"
     if kind == "umap":
-        return f"trustw. {float(rows['trustworthiness'].iloc[0]):.2f}" if len(rows) else "trustw. unknown"
-    share = rows.sort_values("component")["explained_variance_ratio"].head(2)
-    return " · ".join(f"PC{i} {ratio:.0%}" for i, ratio in enumerate(share, start=1))
+        trust, disparity = rows["trustworthiness"].mean(), rows["procrustes_disparity"].mean()
+        return f"trustworthiness {trust:.2f}\nProcrustes {disparity:.2f} ({len(rows)} seeds)\n{silhouettes}"
+    first = rows.sort_values("component").head(2)
+    share = " · ".join(f"PC{row.component} {row.explained_variance_ratio:.0%}" for row in first.itertuples())
+    stability = " · ".join(f"{value:.2f}" for value in first["stability"])
+    return f"{share}\nstability {stability}\n{silhouettes}"
 
 
 def _scatter(ax: Axes, rows: pd.DataFrame, x: str, y: str, languages: Sequence[str]) -> None:

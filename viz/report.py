@@ -28,6 +28,7 @@ class _Table:
 def render_report(
     title: str,
     verdict: Sequence[str],
+    explained: Sequence[tuple[str, Sequence[tuple[str, str, Sequence[str]]]]],
     figures: Sequence[tuple[str, bytes]],
     tables: Sequence[tuple[str, pd.DataFrame]],
     provenance: Mapping[str, str],
@@ -37,6 +38,7 @@ def render_report(
     Args:
         title: Heading of the page.
         verdict: What was found, a sentence or two each; shown first, as a list.
+        explained: For each condition its name, and questions with an answer and the figures behind it.
         figures: Caption and PNG bytes of each, in order.
         tables: Name (with or without .csv) and rows of each. More than 30 rows start folded; of more than 200 the first
             200 are shown, with a note where the rest is.
@@ -47,6 +49,7 @@ def render_report(
     page = environment.from_string(source).render(
         title=title,
         verdict=verdict,
+        explained=explained,
         figures=[(caption, base64.b64encode(png).decode("ascii")) for caption, png in figures],
         tables=[_table(name, table) for name, table in tables],
         provenance=provenance,

@@ -1,0 +1,46 @@
+"""What a linear classifier reads off the states: language, label, and the label across languages."""
+
+import numpy as np
+import pandas as pd
+
+from ..errors import DataError, UsageError
+from ..probes.linear import linear_probe_tables
+from ..tasks import language
+from .conditions import Conditions, Progress, Tables, filled
+
+
+def linear(conditions: Conditions, on_progress: Progress) -> Tables:
+    """Accuracy of linear probes of language and label on held-out ids, by layer and position."""
+    s = conditions.settings
+    if s.pivot not in conditions.languages:
+        raise UsageError(
+            f"Pivot {s.pivot!r} ({language(s.pivot).name}) is not in the cache: {' '.join(conditions.languages)}."
+        )
+    if len(conditions.languages) < 2:
+        raise UsageError(
+            f"Linear probes need a language besides the pivot {s.pivot!r}; {conditions.base.path} has none."
+        )
+    labels = _labels(conditions)
+    todo = [(position, layer) for position in ("last", "mean") for layer in conditions.layers()]
+    values, deltas = [], []
+    for n, (position, layer) in enumerate(todo):
+        value, delta = linear_probe_tables(
+            conditions.states(position, layer), labels, conditions.languages, layer, position, s.pivot, s.draws, s.seed
+        )
+        values.append(value)
+        deltas.append(delta)
+        on_progress(n + 1, len(todo))
+    tables = {"linear_probe": values, "linear_probe_delta": deltas}
+    return filled({name: pd.concat(layers, ignore_index=True) for name, layers in tables.items()})
+
+
+def _labels(conditions: Conditions) -> np.ndarray:
+    """The number of each id's label, which all its translations must share."""
+    of_rows = conditions.examples["label"].to_numpy(dtype=str)[conditions.rows]
+    unlike = (of_rows != of_rows[0]).any(axis=0)
+    if unlike.any():
+        raise DataError(
+            f"{conditions.base.path}: id {conditions.ids[int(unlike.argmax())]!r} has another label in another "
+            "language; translations must share their label, correct the data and cache again"
+        )
+    return np.unique(of_rows[0], return_inverse=True)[1]

@@ -1,0 +1,262 @@
+"""One question, one answer: what the tables of a run say of alignment, with the figures, and what they cannot say.
+
+Every answer begins with what was found, with "No evidence", or with "Unknown" and what to run.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from .findings import SIGNIFICANT
+
+Tables = Mapping[str, pd.DataFrame]
+Row = Mapping[str, Any]
+Said = tuple[str, Sequence[str]]  # an answer and the figures behind it
+
+CHANCE = 0.5  # of AUC
+# Measures of alignment that are smaller where languages are more alike.
+DISTANCES = ("centroid_distance",)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run says to one question, and the figures behind it, as sentences."""
+
+    question: str
+    answer: str
+    figures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Run:
+    """The tables of one condition beside the base."""
+
+    tables: Tables
+    condition: str
+
+    @property
+    def group(self) -> str:
+        """What grids call it: its repeats are one."""
+        return self.condition.split("@")[0]
+
+    def rows(self, table: str, **values: Any) -> list[Row]:
+        """Rows of this condition that have these values; none where there is no such table."""
+        found = self.tables.get(table, pd.DataFrame())
+        for column, value in {"condition": self.condition, **values}.items():
+            found = found[found[column] == value] if column in found else found.iloc[:0]
+        return found.to_dict("records")  # type: ignore[return-value]
+
+    def mean(self, quantity: str) -> Row | None:
+        """The difference from the base over the languages that were not trained on, or over all where all were."""
+        rows = {row["group"]: row for row in self.rows("accuracy_groups", quantity=quantity)}
+        return rows.get("untrained", rows.get("all"))
+
+
+def explain(tables: Tables) -> dict[str, list[Answer]]:
+    """Answers to `QUESTIONS` about each condition, from the tables of a study or of `babelscope probe`."""
+    named = [table["condition"] for name, table in tables.items() if "condition" in table and "grid" not in name]
+    conditions = dict.fromkeys(name for column in named for name in pd.unique(column) if name != "base")
+    return {
+        condition: [Answer(q, text, tuple(figures)) for q, (text, figures) in _asked(Run(tables, condition))]
+        for condition in conditions
+    }
+
+
+def _asked(run: Run) -> list[tuple[str, Said]]:
+    return [(question, answer(run)) for question, answer in QUESTIONS.items()]
+
+
+def _answers(run: Run) -> Said:
+    """Discrimination is AUC; accuracy moves with the bias for a label as well."""
+    auc, accuracy = run.mean("auc"), run.mean("accuracy")
+    if auc is None or accuracy is None:
+        return _unknown("accuracy"), ()
+    of = _over(auc)
+    shifted = [r["language"] for r in run.rows("accuracy_delta") if _sure(r, "p_holm") and not _sure(r, "auc_p_holm")]
+    figures = [f"AUC {of}: {_change(auc)}.", f"Accuracy {of}: {_change(accuracy)}."]
+    if shifted:
+        figures.append(f"After Holm, accuracy moved and AUC did not in {' '.join(shifted)}.")
+    if _sure(auc):
+        way = "rose" if auc["delta"] > 0 else "fell"
+        return f"Discrimination {way} {of}.", figures
+    if _sure(accuracy) or shifted:
+        return f"Calibration changed, the bias for a label; no evidence that discrimination did {of}.", figures
+    return f"No evidence that the answers changed {of}.", figures
+
+
+def _losses(run: Run) -> Said:
+    languages = run.rows("accuracy_delta")
+    if not languages:
+        return _unknown("accuracy"), ()
+    lost = {
+        name: [row for row in languages if row[f"{prefix}delta"] < 0 and _sure(row, f"{prefix}p_holm")]
+        for name, prefix in (("accuracy", ""), ("AUC", "auc_"))
+    }
+    said = [f"{name} in {len(rows)}" for name, rows in lost.items()]
+    figures = [f"{row['language']}: accuracy {_change(row)}." for row in lost["accuracy"]]
+    figures += [f"{row['language']}: AUC {_change(row, 'auc_')}." for row in lost["AUC"]]
+    if not figures:
+        return f"No evidence that any of the {len(languages)} languages lost, after Holm.", ()
+    return f"Of {len(languages)} languages, lost after Holm: {' and '.join(said)}.", figures
+
+
+def _control(run: Run) -> Said:
+    compared = [
+        row
+        for row in run.rows("grid_groups", condition=run.group, quantity="auc")
+        if row["against"] != "base" and row["group"] in ("unseen", "all")
+    ]
+    by_control = {row["against"]: row for row in sorted(compared, key=lambda row: row["group"])}  # unseen over all
+    if not by_control:
+        return (
+            "Unknown: nothing here was trained on the same questions without their translations. Add adapters with "
+            "`objective: copy` and `objective: shuffle` to the study.",
+            (),
+        )
+    figures = [
+        f"AUC against {name} over {row['n_languages']} {row['group']} languages: {row['delta']:+.3f} {_interval(row)}."
+        for name, row in by_control.items()
+    ]
+    better = [name for name, row in by_control.items() if _sure(row) and row["delta"] > 0]
+    if len(better) == len(by_control):
+        return f"It is better than {' and '.join(better)}, so translation has a part in it.", figures
+    others = [name for name in by_control if name not in better]
+    return f"No evidence that translation has a part in it: not better than {' and '.join(others)}.", figures
+
+
+def _alignment(run: Run) -> Said:
+    rows = run.rows("alignment_mean_delta")
+    if not rows:
+        return _unknown("alignment"), ()
+    figures: list[str] = []
+    by_way: dict[tuple[str, str], list[str]] = {}
+    groups = _by(rows, "position", "quantity")
+    for (position, quantity), own in groups.items():
+        for way, sign in (("rose", 1), ("fell", -1)):
+            sure = [row for row in own if _sure(row, "p_holm") and sign * row["delta"] > 0]
+            if not sure:
+                continue
+            likeness = "more" if (sign > 0) != (quantity in DISTANCES) else "less"
+            by_way.setdefault((likeness, position), []).append(quantity)
+            top, spans = max(sure, key=lambda row: abs(row["delta"])), _spans([row["layer"] for row in sure])
+            most = f"most in layer {top['layer']}: {_change(top)}"
+            figures.append(f"{quantity} at {position}: {way} in layers {spans}, {most}.")
+    if not figures:
+        return f"No evidence that any of {len(groups)} measures moved in any layer, after Holm over layers.", ()
+    ways = [f"{likeness} alike at {position} by {', '.join(names)}" for (likeness, position), names in by_way.items()]
+    return f"In some layers, after Holm, languages became {'; '.join(ways)}.", figures
+
+
+def _cause(run: Run) -> Said:
+    """States and blocks that carry the change, and whether parallel English states mend answers."""
+    groups = run.rows("transplant_delta", language="all", kind="adapter_only", against="base")
+    patched = run.rows("repair_delta", language="all", quantity="repaired", against="same label")
+    if not groups and not patched:
+        return _unknown("transplant", "repair"), ()
+    figures = []
+    for quantity, name in (("auc", "AUC"), ("log_odds", "log odds of the right label")):
+        alone = [row for row in groups if row["quantity"] == quantity and _sure(row, "p_holm")]
+        figures += [
+            f"The adapter in blocks {row['blocks']} alone moves {name} by {row['delta']:+.3f} {_interval(row)}."
+            for row in alone
+        ]
+    mended = [row for row in patched if _sure(row, "p_holm") and row["delta"] > 0]
+    if mended:
+        top = max(mended, key=lambda row: row["delta"])
+        figures.append(
+            "States of the parallel English question repair more wrong answers than those of another question with "
+            f"the same label: most at {top['position']}, layer {top['layer']}: {top['delta']:+.3f} {_interval(top)}."
+        )
+    elif patched:
+        figures.append("States of the parallel English question repair no more than others with the same label.")
+    auc = run.mean("auc")
+    if auc is None or not _sure(auc) or auc["delta"] <= 0:
+        return "There is no gain in discrimination to be caused.", figures
+    carried = [row for row in groups if row["quantity"] == "auc" and _sure(row, "p_holm") and row["delta"] > 0]
+    if not carried:
+        return "No evidence of where the gain comes from: no group of blocks gives it alone.", figures
+    spans = " and ".join(row["blocks"] for row in carried)
+    return f"The gain is given by the adapter in blocks {spans} alone.", figures
+
+
+def _limits(run: Run) -> Said:
+    figures = []
+    auc = run.mean("auc")
+    if auc is not None:
+        half = max(auc["ci_high"] - auc["delta"], auc["delta"] - auc["ci_low"])
+        figures.append(
+            f"Differences in mean AUC below about {half:.3f} would not be seen with {auc['n_ids']} parallel examples."
+        )
+    at_chance = [row["language"] for row in run.rows("accuracy") if row["auc_ci_low"] <= CHANCE]
+    if at_chance:
+        figures.append(f"AUC is not above chance in {' '.join(at_chance)}: there, nothing about meaning can be said.")
+    repeats = {row["repeats"] for row in run.rows("grid_groups", condition=run.group)}
+    if not repeats or max(repeats) < 2:
+        figures.append("One adapter was trained: another seed may differ (`seeds:` in the study).")
+    missing = [name for name, tables in NEEDED.items() if not any(run.rows(table) for table in tables)]
+    if missing:
+        figures.append(f"Not asked: {', '.join(missing)}.")
+    figures.append("One model, one task, these texts: another may differ.")
+    return "Not more than the following allows.", figures
+
+
+QUESTIONS: dict[str, Callable[[Run], Said]] = {
+    "Did answers change, by discrimination or by calibration?": _answers,
+    "Which languages lost?": _losses,
+    "Is it the translation, or any tuning?": _control,
+    "In which layers did alignment move?": _alignment,
+    "What carries the gain, causally?": _cause,
+    "What cannot be concluded?": _limits,
+}
+
+# What a probe leaves for explanations, by the name of the probe.
+NEEDED = {
+    "accuracy": ("accuracy_delta",),
+    "alignment": ("alignment_mean_delta",),
+    "transplant": ("transplant_delta",),
+    "repair": ("repair_delta",),
+}
+
+
+def _unknown(*probes: str) -> str:
+    commands = " and ".join(f"`babelscope probe {name}`" for name in probes)
+    return f"Unknown: run {commands} with the same --out."
+
+
+def _sure(row: Row, p: str = "p_value") -> bool:
+    return bool(row[p] < SIGNIFICANT)
+
+
+def _over(row: Row) -> str:
+    return f"over {row['n_languages']} {'unseen languages' if row['group'] == 'untrained' else 'languages'}"
+
+
+def _change(row: Row, prefix: str = "") -> str:
+    return (
+        f"{row[f'{prefix}base']:.3f} to {row[f'{prefix}aligned']:.3f}, {row[f'{prefix}delta']:+.3f} "
+        f"{_interval(row, prefix)}"
+    )
+
+
+def _interval(row: Row, prefix: str = "") -> str:
+    return f"[{row[f'{prefix}ci_low']:+.3f}, {row[f'{prefix}ci_high']:+.3f}]"
+
+
+def _by(rows: Sequence[Row], *columns: str) -> dict[tuple[Any, ...], list[Row]]:
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[column] for column in columns), []).append(row)
+    return groups
+
+
+def _spans(layers: Sequence[int]) -> str:
+    """3 4 5 9 -> `3-5, 9`."""
+    spans: list[list[int]] = []
+    for layer in sorted(layers):
+        if spans and layer == spans[-1][-1] + 1:
+            spans[-1].append(layer)
+        else:
+            spans.append([layer])
+    return ", ".join(f"{span[0]}-{span[-1]}" if len(span) > 1 else str(span[0]) for span in spans)
