@@ -41,8 +41,9 @@ class Unembedding:
 
         signs = torch.ones(self.weight.shape[1])
         signs[1::2] = -1
-        up, down = self.normed(torch.stack([signs, -signs])).float()
-        return (up - down) / 2 * signs
+        both = self.normed(torch.stack([signs, -signs])).float()
+        gain: torch.Tensor = (both[0] - both[1]) / 2 * signs
+        return gain
 
     def normed(self, states: "torch.Tensor") -> "torch.Tensor":
         """Residual stream [n, d_model] -> what the unembedding is multiplied with, in its precision."""

@@ -90,12 +90,12 @@ def lens_scores(
                 totals[layer] = totals[layer].add_(summed) if layer in totals else summed
                 if rows.stop == states.shape[1]:
                     likeliest.append(_likeliest(totals.pop(layer), asked))
-    joined = [
-        torch.stack([torch.cat([of_block[layer][i] for of_block in parts]) for layer in range(len(states))]).numpy()
-        for i in range(5)
+    by_layer = [
+        [torch.cat(column) for column in zip(*of_blocks, strict=True)] for of_blocks in zip(*parts, strict=True)
     ]
+    mass, entropy, kl, rank, top = (torch.stack(column).numpy() for column in zip(*by_layer, strict=True))
     tokens, probabilities = (torch.stack(column).numpy() for column in zip(*likeliest, strict=True))
-    return LensScores(*joined, tokens, probabilities)
+    return LensScores(mass, entropy, kl, rank, top, tokens, probabilities)
 
 
 def padded(sets: Sequence[Sequence[int]]) -> Int[Tensor, "token_set token"]:
@@ -128,7 +128,9 @@ def token_energy(
     `token_gram`'s: mean cosine^2 = h^T G h for a state of length 1, and the tokens' own is the squared norm of G.
     """
     unit = torch.nn.functional.normalize(states.float(), dim=-1)
-    return ((unit @ gram) * unit).sum(-1).clamp_min(0).sqrt() / gram.norm()
+    squared: Tensor = ((unit @ gram) * unit).sum(-1)  # mean over the vocabulary
+    energy: Tensor = squared.clamp_min(0).sqrt() / torch.linalg.vector_norm(gram)
+    return energy
 
 
 def lens_tables(
