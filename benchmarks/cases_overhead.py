@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import torch
+
 from babelscope.activations.capture import TOKEN_BUDGET, _batches, _rows, capture
 from babelscope.activations.tokens import encode_labels, encode_prompts
 from babelscope.models import Model

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from babelscope.activations.cache import stored_dtype
 from babelscope.activations.capture import capture
 from babelscope.activations.index import Asked, write_index

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+
 from babelscope.models import Model
 from babelscope.ranks import Ranks
 from babelscope.tasks import load_task, question_pairs
