@@ -113,7 +113,7 @@ def matrix_table(measured: Mapping[str, Contributions], languages: Sequence[str]
     for condition, one in measured.items():
         for name, values in one.items():
             a, b = _entries(name, len(codes))
-            value = values.mean(axis=-1)
+            value = values.mean(axis=-1, dtype=np.float64)  # rounded in float32 it would not be short
             table = {"language_a": codes[a], "language_b": codes[b], "condition": condition, **where, "quantity": name}
             tables.append(pd.DataFrame(table | {"value": np.round((value if value.ndim == 1 else value[a, b]), 5)}))
     return pd.concat(tables, ignore_index=True)
