@@ -16,8 +16,8 @@ Row = Mapping[str, Any]
 Said = tuple[str, Sequence[str]]  # an answer and the figures behind it
 
 CHANCE = 0.5  # of AUC
-# Measures of alignment that are smaller where languages are more alike.
-DISTANCES = ("centroid_distance",)
+# Of the measures of alignment, those that are smaller where languages are more alike, and those of one language alone.
+DISTANCES, OF_ONE = ("centroid_distance",), ("anisotropy",)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _control(run: Run) -> Said:
 
 
 def _alignment(run: Run) -> Said:
-    rows = run.rows("alignment_mean_delta")
+    rows = [row for row in run.rows("alignment_mean_delta") if row["quantity"] not in OF_ONE]
     if not rows:
         return _unknown("alignment"), ()
     figures: list[str] = []

@@ -25,6 +25,9 @@ def drawings() -> list[Drawing]:
     """In the order in which a reader wants them."""
     from .viz.accuracy import accuracy_figure, predicted_share_figure
     from .viz.alignment import plot_alignment, plot_alignment_delta
+    from .viz.alignment_agreement import plot_alignment_agreement, plot_alignment_and_outcome
+    from .viz.alignment_matrix import plot_alignment_matrix
+    from .viz.alignment_mean import plot_alignment_mean
     from .viz.grid import grid_figure
     from .viz.lens_curves import plot_lens_languages, plot_lens_summaries, plot_tuned_lens
     from .viz.linear import plot_linear, plot_linear_delta
@@ -62,6 +65,39 @@ def drawings() -> list[Drawing]:
         Drawing("tuned_lens", "Logit lens and tuned lens", ("tuned_lens",), plot_tuned_lens),
         Drawing("alignment", "Alignment with English by layer", ("alignment",), plot_alignment),
         Drawing("alignment_delta", "Alignment, aligned minus base", ("alignment_delta",), plot_alignment_delta),
+        Drawing(
+            "alignment_mean",
+            "Alignment over all pairs of languages",
+            ("alignment_mean", "alignment_mean_delta"),
+            plot_alignment_mean,
+        ),
+        Drawing(
+            "alignment_pairs_delta",
+            "Alignment with all other languages, aligned minus base",
+            ("alignment_pairs_delta",),
+            partial(plot_alignment_delta, quantities=("retrieval", "cka", "centred_cosine_gap")),
+        ),
+        Drawing(
+            "alignment_matrix_last",
+            "Retrieval between all languages, last token",
+            ("alignment_matrix",),
+            partial(plot_alignment_matrix, quantity="retrieval", position="last"),
+        ),
+        Drawing(
+            "alignment_matrix_mean",
+            "Retrieval between all languages, mean over tokens",
+            ("alignment_matrix",),
+            partial(plot_alignment_matrix, quantity="retrieval", position="mean"),
+        ),
+        Drawing(
+            "alignment_agreement",
+            "Which measures of alignment agree",
+            ("alignment_agreement",),
+            plot_alignment_agreement,
+        ),
+        Drawing(
+            "alignment_auc", "Alignment and AUC over languages", ("alignment_agreement",), plot_alignment_and_outcome
+        ),
         Drawing("linear_probe", "Linear probes by layer", ("linear_probe",), plot_linear),
         Drawing("linear_probe_delta", "Linear probes, aligned minus base", ("linear_probe_delta",), plot_linear_delta),
         Drawing("pca", "PCA of mean-pooled states", ("pca", "pca_variance"), partial(plot_projection, position="mean")),

@@ -1,31 +1,79 @@
-"""How well languages agree in their states."""
+"""How well languages agree in their states: every measure, for every pair of languages, by layer and position."""
 
+from collections import defaultdict
+
+import numpy as np
 import pandas as pd
 
 from ..errors import UsageError
-from ..probes.alignment import alignment_tables
+from ..probes.accuracy import estimates
+from ..probes.alignment import matrix_table, mean_tables, pair_tables, pivot_tables
+from ..probes.alignment_agreement import agreement_table
+from ..probes.alignment_measures import measure
+from ..probes.statistics import holm
 from ..tasks import language
+from .accuracy import read_answers
 from .conditions import Conditions, Progress, Tables, filled
+
+OUTCOMES = ("accuracy", "auc")
+LANGUAGE_DRAWS = 1000  # of languages, for correlations over them: their intervals are wide whatever the draws
+FEWEST_LANGUAGES = 3  # for a rank correlation
 
 
 def alignment(conditions: Conditions, on_progress: Progress) -> Tables:
-    """PC1 correlation and translation retrieval with the pivot language, by layer and position."""
+    """Alignment with the pivot, with all other languages, over all pairs; and which measures agree with one another."""
     s = conditions.settings
-    if s.pivot not in conditions.languages:
-        raise UsageError(
-            f"Pivot {s.pivot!r} ({language(s.pivot).name}) is not in the cache: {' '.join(conditions.languages)}."
-        )
-    if len(conditions.languages) < 2:
+    languages = conditions.languages
+    if s.pivot not in languages:
+        raise UsageError(f"Pivot {s.pivot!r} ({language(s.pivot).name}) is not in the cache: {' '.join(languages)}.")
+    if len(languages) < 2:
         raise UsageError(f"Alignment needs a language besides the pivot {s.pivot!r}; {conditions.base.path} has none.")
     todo = [(position, layer) for position in ("last", "mean") for layer in conditions.layers()]
-    values, deltas = [], []
+    items, outcomes = _items(conditions), _outcomes(conditions)
+    found = defaultdict(list)
     for n, (position, layer) in enumerate(todo):
-        value, delta = alignment_tables(
-            conditions.states(position, layer), conditions.languages, layer, position, s.pivot, s.draws, s.seed
-        )
-        values.append(value)
-        deltas.append(delta)
+        where: dict[str, int | str] = {"layer": layer, "position": position}
+        measured = measure(conditions.states(position, layer), languages, items)
+        for name, (values, deltas) in {
+            "alignment": pivot_tables(measured, languages, where, s.pivot, s.draws, s.seed),
+            "alignment_pairs": pair_tables(measured, languages, where, s.draws, s.seed),
+            "alignment_mean": mean_tables(measured, where, s.draws, s.seed),
+        }.items():
+            found[name].append(values)
+            found[f"{name}_delta"].append(deltas)
+        found["alignment_matrix"].append(matrix_table(measured, languages, where))
+        if len(languages) >= FEWEST_LANGUAGES:
+            found["alignment_agreement"].append(agreement_table(measured, outcomes, where, LANGUAGE_DRAWS, s.seed))
         on_progress(n + 1, len(todo))
-    return filled(
-        {"alignment": pd.concat(values, ignore_index=True), "alignment_delta": pd.concat(deltas, ignore_index=True)}
-    )
+    tables = {name: pd.concat(parts, ignore_index=True) for name, parts in found.items()}
+    tables["alignment_mean_delta"] = _holm_over_layers(tables["alignment_mean_delta"])
+    return filled(tables)
+
+
+def _holm_over_layers(deltas: pd.DataFrame) -> pd.DataFrame:
+    """Overall differences are one of each layer, and so is their family of tests."""
+    families = deltas.groupby(["condition", "position", "quantity"])["p_value"]
+    return deltas.assign(p_holm=families.transform(lambda p: holm(p.to_numpy(dtype=float))))
+
+
+def _items(conditions: Conditions) -> list[list[int]]:
+    """Ids that share a premise: questions of several lines of which all but the last are the same in the pivot."""
+    rows = conditions.rows[conditions.languages.index(conditions.settings.pivot)]
+    premises = conditions.examples["text"].iloc[rows].str.rpartition("\n")[0]
+    sharing = defaultdict(list)
+    for number, premise in enumerate(premises):
+        if premise:
+            sharing[premise].append(number)
+    return [item for item in sharing.values() if len(item) > 1]
+
+
+def _outcomes(conditions: Conditions) -> dict[str, dict[str, np.ndarray]]:
+    """Accuracy and AUC of every language in every condition."""
+    s = conditions.settings
+    found = {}
+    for name, cache in conditions.caches.items():
+        answers = read_answers(name, cache, s.scoring, s.limit)
+        at = [answers.languages.index(code) for code in conditions.languages]
+        values = estimates(answers, draws=1, seed=s.seed)
+        found[name] = {outcome: values[outcome].value[at] for outcome in OUTCOMES}
+    return found

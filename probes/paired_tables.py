@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ..errors import DataError
 from .statistics import Estimate, holm, paired_delta, percentile_interval
@@ -37,7 +37,11 @@ def value_table(
 
 
 def delta_table(
-    estimates: Mapping[str, Estimate], languages: Sequence[str], quantities: Sequence[str], where: Where, n_ids: int
+    estimates: Mapping[str, Estimate],
+    languages: Sequence[str],
+    quantities: Sequence[str],
+    where: Where,
+    n_ids: int | Int[np.ndarray, "language quantity"],
 ) -> pd.DataFrame:
     """One row per condition but the base, quantity and language: its paired difference from the base over `n_ids` ids.
 

@@ -135,3 +135,7 @@ def test_nothing_learnt_is_no_evidence(nulls: dict[str, list[Answer]], condition
     assert said(nulls, ANSWERS, condition).answer.startswith("No evidence that the answers changed")
     assert said(nulls, LOSSES, condition).answer.startswith("No evidence that any")
     assert "has a part" not in said(nulls, CONTROL, condition).answer.removeprefix("No evidence that translation ")
+
+
+def test_what_did_not_move_is_not_said_to_have_moved(nulls: dict[str, list[Answer]]) -> None:
+    assert said(nulls, ALIGNMENT, "still").answer.startswith("No evidence that any")

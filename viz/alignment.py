@@ -11,16 +11,14 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
+from ..errors import DataError
+from .alignment_names import NAMES
 from .heatmap import delta_figure
 from .legends import add_legend
 from .style import ALIGNED, NEUTRAL, TWO_COLUMNS, condition_tones, figure_style, language_color, language_marker
 from .tables import conditions_in, require
 
-NAMES = {
-    "pc1_pearson": "PC1 Pearson",
-    "retrieval_from_pivot": "retrieval from pivot",
-    "retrieval_to_pivot": "retrieval to pivot",
-}
+SHOWN = ("pc1_pearson", "retrieval_from_pivot", "retrieval_to_pivot")  # the paper's measure and both searches
 
 _VALUES = "alignment table"
 _VALUE_COLUMNS = ("language", "condition", "layer", "position", "quantity", "value", "ci_low", "ci_high")
@@ -43,7 +41,7 @@ def mean_over_languages(values_table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(ci_low=table["value"] - half, ci_high=table["value"] + half).drop(columns="sd")
 
 
-def plot_alignment(values_table: pd.DataFrame) -> Figure:
+def plot_alignment(values_table: pd.DataFrame, quantities: Sequence[str] = SHOWN) -> Figure:
     """Panels of quantity (down) by position (across): alignment with the pivot language by layer.
 
     Thick lines: mean over languages per condition, base grey and dashed, aligned black, with the 95% interval across
@@ -53,20 +51,22 @@ def plot_alignment(values_table: pd.DataFrame) -> Figure:
 
     Args:
         values_table: `alignment.csv`: language, condition, layer, position, quantity, value, ci_low, ci_high.
+        quantities: Those to show; a page has room for four.
 
     Raises:
-        DataError: an empty table or missing columns.
+        DataError: an empty table, missing columns, or none of the quantities in it.
     """
     require(values_table, _VALUE_COLUMNS, _VALUES)
+    values_table = _only(values_table, quantities, _VALUES)
     means = mean_over_languages(values_table)
     conditions = conditions_in(values_table)
     shown = next((name for name, tone in condition_tones(conditions).items() if tone is ALIGNED), conditions[0])
     languages = [str(code) for code in pd.unique(values_table["language"])]
-    quantities, positions = _panels(values_table)
+    drawn, positions = _panels(values_table)
     with figure_style():
-        figure = Figure(figsize=(TWO_COLUMNS, 1.75 * len(quantities) + 0.9), layout="constrained")
-        axes = figure.subplots(len(quantities), len(positions), sharex=True, sharey="row", squeeze=False)
-        for i, quantity in enumerate(quantities):
+        figure = Figure(figsize=(TWO_COLUMNS, 1.75 * len(drawn) + 0.9), layout="constrained")
+        axes = figure.subplots(len(drawn), len(positions), sharex=True, sharey="row", squeeze=False)
+        for i, quantity in enumerate(drawn):
             for j, position in enumerate(positions):
                 ax = axes[i, j]
                 here = (values_table["quantity"] == quantity) & (values_table["position"] == position)
@@ -87,7 +87,7 @@ def plot_alignment(values_table: pd.DataFrame) -> Figure:
     return figure
 
 
-def plot_alignment_delta(deltas_table: pd.DataFrame) -> Figure:
+def plot_alignment_delta(deltas_table: pd.DataFrame, quantities: Sequence[str] = SHOWN) -> Figure:
     """Heat maps of aligned - base, language by layer: panels of quantity (down) by position and condition (across).
 
     Blue is a gain, red a loss; the scale is centred on 0 and shared by the panels of one quantity. A dot marks Holm
@@ -95,11 +95,13 @@ def plot_alignment_delta(deltas_table: pd.DataFrame) -> Figure:
 
     Args:
         deltas_table: `alignment_delta.csv`: language, condition, layer, position, quantity, delta, p_holm.
+        quantities: Those to show; a page has room for four.
 
     Raises:
-        DataError: an empty table or missing columns.
+        DataError: an empty table, missing columns, or none of the quantities in it.
     """
     require(deltas_table, _DELTA_COLUMNS, "alignment_delta table")
+    deltas_table = _only(deltas_table, quantities, "alignment_delta table")
     _, positions = _panels(deltas_table)
     columns = [
         (
@@ -110,6 +112,14 @@ def plot_alignment_delta(deltas_table: pd.DataFrame) -> Figure:
         for position in positions
     ]
     return delta_figure(deltas_table, columns, NAMES)
+
+
+def _only(table: pd.DataFrame, quantities: Sequence[str], what: str) -> pd.DataFrame:
+    rows = table[table["quantity"].isin(quantities)]
+    if rows.empty:
+        found = ", ".join(map(str, pd.unique(table["quantity"])))
+        raise DataError(f"{what}: none of the quantities {', '.join(quantities)}; expected some of {found}")
+    return rows
 
 
 def _panels(table: pd.DataFrame) -> tuple[list[str], list[str]]:
