@@ -74,7 +74,7 @@ class ContextSettings(_Strict):
 class ProbeSettings(_Strict):
     """What the analyses look at; see analyses.Settings."""
 
-    names: list[str] = ["accuracy", "logit-lens", "pca", "umap", "alignment"]
+    names: list[str] = ["accuracy", "logit-lens", "alignment", "linear", "pca", "umap"]
     draws: Annotated[int, Field(ge=100)] = 5000  # bootstrap samples
     pivot: str = "en"
     layers: list[int] | None = None
