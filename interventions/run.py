@@ -62,7 +62,7 @@ def run(
     normed: list[torch.Tensor] = []
     found: dict[str, list[torch.Tensor]] = {name: [] for name in read}
     order: list[int] = []
-    for batch, final, activations in _forwards(bridged, rows, edits, read, token_budget):
+    for batch, final, activations in _forwards(bridged, rows, _n_shared(rows, edits), edits, read, token_budget):
         order += batch.rows
         normed.append(final[_lasts(batch)])
         for name in read:
@@ -85,6 +85,7 @@ def label_log_probabilities(
         labels: token sequences, see `activations.tokens.encode_labels`. Each one of several tokens costs a pass.
     """
     scores = torch.zeros(len(rows), len(labels))
+    n_shared = _n_shared(rows, edits)  # without the last token of a row, where the label is scored
     long = [k for k, label in enumerate(labels) if len(label) > 1]
     riding: list[int | None] = [*long] or [None]
     for carried in riding:  # the label that rides behind every row of this pass
@@ -92,9 +93,10 @@ def label_log_probabilities(
         # What the first pass scores: all labels of one token, at the answer position. Every pass: the one that rides.
         scored = [k for k in range(len(labels)) if k == carried or (k not in long and carried in (None, *long[:1]))]
         wanted = [(step, k, token) for k in scored for step, token in enumerate(labels[k])]
-        for batch, final, _ in _forwards(bridged, [(*row, *behind) for row in rows], edits, (), token_budget):
+        longer = [(*row, *behind) for row in rows]
+        for batch, final, _ in _forwards(bridged, longer, n_shared, edits, (), token_budget):
             every = torch.arange(len(batch.rows))
-            answers = torch.tensor([len(rows[i]) - 1 - batch.n_shared for i in batch.rows])
+            answers = torch.tensor([len(rows[i]) - 1 - n_shared for i in batch.rows])
             for step, label, token in wanted:
                 states, tokens = final[every, answers + step], torch.full_like(every, token)
                 found = bridged.model.token_log_probabilities(states, every.to(final.device), tokens.to(final.device))
@@ -103,10 +105,14 @@ def label_log_probabilities(
 
 
 def _forwards(
-    bridged: Bridged, rows: Sequence[Ids], edits: Sequence[Edit], read: Sequence[str], token_budget: int
+    bridged: Bridged,
+    rows: Sequence[Ids],
+    n_shared: int,
+    edits: Sequence[Edit],
+    read: Sequence[str],
+    token_budget: int,
 ) -> Iterator[tuple[_Batch, torch.Tensor, dict[str, torch.Tensor]]]:
     """Batch by batch: the rows, their normed final states [row, token, d_model], what was read at their last tokens."""
-    n_shared = _n_shared(rows, edits)
     past = bridged.past(rows[0][:n_shared])
     for chosen in batches([len(row) - n_shared for row in rows], n_shared, token_budget):
         finished: list[tuple[_Batch, torch.Tensor, dict[str, torch.Tensor]]] = []

@@ -25,7 +25,7 @@ def prepared(model: Model, n: int = 4, code: str = "en") -> tuple[Rows, list[tup
     prompts = few_shot_prompts(load_task("sentiment"), code, Asking(1), n)
     encoded = encode_prompts(model.tokenizer, prompts, None)
     labels = encode_labels(model.tokenizer, prompts[0], encoded[0], LABELS)
-    return [row.ids for row in encoded], labels, capture(model, prompts, LABELS, keep=("states/last", "attention/last"))
+    return [row.ids for row in encoded], labels, capture(model, prompts, LABELS)
 
 
 def close(found: torch.Tensor, expected: torch.Tensor) -> bool:
@@ -49,13 +49,26 @@ def test_without_edits_it_is_capture(tiny: Callable[..., Model], family: str) ->
     rows, labels, captured = prepared(model)
     with bridged(model) as engine:
         names = [hook_name(layer) for layer in range(model.n_layers + 1)]
-        outcome = run(engine, rows, read=[*names, "blocks.1.hook_attn_out"])
+        outcome = run(engine, rows, read=names)
         for layer, name in enumerate(names):
             assert close(outcome.read[name], captured.last[:, layer])
         assert torch.allclose(label_log_probabilities(engine, rows, labels), captured.logprob, atol=1e-4)
         short = label_log_probabilities(engine, rows, [(7,), (9,)])
     assert torch.allclose(short, model.logits(outcome.normed).log_softmax(-1)[:, [7, 9]], atol=1e-4)
     assert close(model.logits(outcome.normed), model.unembed(captured.last[:, -1]))
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_parts_of_a_block_are_read_under_their_names(tiny: Callable[..., Model], family: str) -> None:
+    model = tiny(family)
+    prompts = few_shot_prompts(load_task("sentiment"), "en", Asking(1), 3)
+    arrays = capture(model, prompts, LABELS, keep=("attention/last", "mlp/last")).arrays
+    rows = [row.ids for row in encode_prompts(model.tokenizer, prompts, None)]
+    with bridged(model) as engine:
+        read = run(engine, rows, read=["blocks.1.hook_attn_out", "blocks.1.hook_mlp_out", "blocks.1.attn.hook_z"]).read
+    assert close(read["blocks.1.hook_attn_out"], arrays["attention/last"][:, 1])
+    assert close(read["blocks.1.hook_mlp_out"], arrays["mlp/last"][:, 1])
+    assert read["blocks.1.attn.hook_z"].shape == (3, 4, model.d_model // 4)
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma3_text", "gpt2"])
@@ -140,10 +153,12 @@ def test_the_model_is_as_it_was(tiny: Callable[..., Model], tiny_adapter: Callab
     assert torch.equal(prepared(model)[2].last, before.last)
 
 
-def test_an_architecture_that_transformer_lens_cannot_open_is_named(
+def test_what_transformer_lens_cannot_open_is_named(
     tiny: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = tiny()
-    monkeypatch.setattr(model.net.config, "architectures", ["Unheard"])
-    with pytest.raises(ModelError, match="cannot be opened with TransformerLens"), bridged(model):
+    def unknown(*args: object, **kwargs: object) -> None:
+        raise ValueError("Unsupported architecture")
+
+    monkeypatch.setattr("transformer_lens.model_bridge.TransformerBridge.boot_transformers", unknown)
+    with pytest.raises(ModelError, match="cannot be opened with TransformerLens: Unsupported"), bridged(tiny()):
         pass
