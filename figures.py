@@ -29,7 +29,7 @@ def drawings() -> list[Drawing]:
     from .viz.alignment_matrix import plot_alignment_matrix
     from .viz.alignment_mean import plot_alignment_mean
     from .viz.grid import grid_figure
-    from .viz.lens_curves import plot_lens_languages, plot_lens_summaries, plot_tuned_lens
+    from .viz.lens_curves import plot_lens_languages, plot_lens_summaries, plot_lens_summaries_delta, plot_tuned_lens
     from .viz.linear import plot_linear, plot_linear_delta
     from .viz.logit_lens import plot_logit_lens, plot_logit_lens_delta
     from .viz.projection import plot_projection
@@ -60,6 +60,9 @@ def drawings() -> list[Drawing]:
             "Rank of the right answer, token energy, distance to the end",
             ("logit_lens",),
             plot_lens_summaries,
+        ),
+        Drawing(
+            "lens_summaries_delta", "The same, aligned minus base", ("logit_lens_delta",), plot_lens_summaries_delta
         ),
         Drawing("lens_languages", "Languages of the likeliest tokens", ("logit_lens_languages",), plot_lens_languages),
         Drawing("tuned_lens", "Logit lens and tuned lens", ("tuned_lens",), plot_tuned_lens),

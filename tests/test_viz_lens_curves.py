@@ -8,6 +8,7 @@ from babelscope.viz.lens_curves import (
     SPOKEN,
     plot_lens_languages,
     plot_lens_summaries,
+    plot_lens_summaries_delta,
     plot_tuned_lens,
     spoken_shares,
 )
@@ -51,6 +52,16 @@ def values(quantities: tuple[str, ...], **more: str) -> pd.DataFrame:
         for quantity in quantities
     ]
     return pd.DataFrame(rows, columns=["language", "condition", "layer", "quantity", "value"]).assign(**more)
+
+
+def test_differences_leave_out_what_another_figure_shows() -> None:
+    quantities = ("english_mass", "token_energy", "kl_to_final_bits")
+    deltas = values(quantities).query("condition == 'aligned'").rename(columns={"value": "delta"}).assign(p_holm=0.01)
+    images = [ax.images[0] for ax in plot_lens_summaries_delta(deltas).axes if ax.images]
+    assert len(images) == 2
+    np.testing.assert_allclose(images[0].get_array(), [[0, 1, 2], [1, 2, 3]])
+    with pytest.raises(DataError, match="without right_answer_log2_rank, token_energy"):
+        plot_lens_summaries_delta(deltas[deltas["quantity"] == "english_mass"])
 
 
 def test_summaries_and_lenses_show_the_mean_over_languages() -> None:

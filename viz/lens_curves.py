@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from .heatmap import delta_figure
 from .legends import add_legend
 from .style import GAIN, LOSS, NEUTRAL, TWO_COLUMNS, condition_tones, figure_style, lighten
 from .tables import conditions_in, require, rows_where
@@ -18,6 +19,13 @@ _SUMMARIES = {
     "right_answer_log2_rank": "log2 rank of the right answer",
     "token_energy": "token energy",
     "kl_to_final_bits": "KL to the final layer (bits)",
+}
+_DELTAS = {
+    "right_answer_log2_rank": "log2 rank",
+    "token_energy": "token energy",
+    "kl_to_final_bits": "KL to final (bits)",
+    "top_english_share": "English tokens",
+    "top_own_share": "own tokens",
 }
 _TUNED = {
     "kl_to_final_bits": "KL to the final layer (bits)",
@@ -85,10 +93,29 @@ def plot_lens_summaries(values: pd.DataFrame) -> Figure:
             for name, tone in condition_tones(conditions_in(rows)).items():
                 _draw_languages(ax, rows[rows["condition"] == name], tone.color, tone.dashes, name)
             ax.set(title=title, xlabel="layer")
+            if quantity == "kl_to_final_bits":
+                ax.set_yscale("symlog", linthresh=0.1)
         ax_tones = condition_tones(conditions_in(values))
         handles = [Line2D([], [], color=tone.color, label=name) for name, tone in ax_tones.items()]
         add_legend(figure, handles, columns=4)
     return figure
+
+
+def plot_lens_summaries_delta(deltas: pd.DataFrame) -> Figure:
+    """Heat maps of aligned - base for what `plot_lens_summaries` shows and for the languages of top tokens.
+
+    Args:
+        deltas: `logit_lens_delta.csv`: language, condition, layer, quantity, delta, p_holm.
+
+    Raises:
+        DataError: an empty table or missing columns.
+    """
+    what = "logit_lens_delta table"
+    require(deltas, ("language", "condition", "layer", "quantity", "delta", "p_holm"), what)
+    shown = deltas[deltas["quantity"].isin(list(_DELTAS))]
+    require(shown, ("quantity",), f"{what} without {', '.join(_DELTAS)}")
+    columns = [(f"{name} − base", shown["condition"] == name) for name in conditions_in(shown)]
+    return delta_figure(shown, columns, _DELTAS)
 
 
 def plot_tuned_lens(values: pd.DataFrame) -> Figure:

@@ -87,16 +87,8 @@ def plot_logit_lens_delta(deltas_table: pd.DataFrame) -> Figure:
         DataError: an empty table or missing columns.
     """
     require(deltas_table, _DELTA_COLUMNS, "logit_lens_delta table")
-    names = {
-        "english_mass": "P(English words)",
-        "target_mass": "P(target words)",
-        ENTROPY: "entropy (bits)",
-        "right_answer_log2_rank": "log2 rank of right answer",
-        "token_energy": "token energy",
-        "kl_to_final_bits": "KL to final (bits)",
-        "top_english_share": "English top tokens",
-        "top_own_share": "own-language top tokens",
-    }
+    names = {"english_mass": "P(English words)", "target_mass": "P(target words)", ENTROPY: "entropy (bits)"}
+    deltas_table = deltas_table[deltas_table["quantity"].isin(list(names))]
     columns = [(f"{name} − base", deltas_table["condition"] == name) for name in conditions_in(deltas_table)]
     return delta_figure(deltas_table, columns, names)
 
