@@ -27,6 +27,7 @@ def drawings() -> list[Drawing]:
     from .viz.alignment import plot_alignment, plot_alignment_delta
     from .viz.grid import grid_figure
     from .viz.logit_lens import plot_logit_lens, plot_logit_lens_delta
+    from .viz.neurons import plot_neurons, plot_neurons_ablation
     from .viz.projection import plot_projection
     from .viz.training import training_figure
 
@@ -56,6 +57,13 @@ def drawings() -> list[Drawing]:
             "UMAP of mean-pooled states",
             ("umap", "umap_quality"),
             partial(plot_projection, kind="umap", position="mean"),
+        ),
+        Drawing("neurons", "Language neurons by layer", ("neurons_by_layer",), plot_neurons),
+        Drawing(
+            "neurons_ablation",
+            "Bits per byte that texts cost without a language's neurons",
+            ("neurons_ablation",),
+            plot_neurons_ablation,
         ),
     ]
 

@@ -12,6 +12,7 @@ from .accuracy import accuracy
 from .alignment import alignment
 from .conditions import Conditions, Progress, Settings, Tables
 from .logit_lens import logit_lens
+from .neurons import neurons
 from .projections import pca, umap
 
 __all__ = ["ANALYSES", "Analysis", "Conditions", "Progress", "Settings", "Tables", "analyse"]
@@ -33,6 +34,7 @@ ANALYSES: dict[str, Analysis] = {
     "pca": Analysis("Where do languages lie, in the directions of most variance?", pca, ("mean",)),
     "umap": Analysis("Which states are neighbours?", umap, ("mean",)),
     "alignment": Analysis("Do translations have like states?", alignment, ("last", "mean")),
+    "neurons": Analysis("Which neurons serve which languages, and what do languages lose without them?", neurons),
 }
 
 
