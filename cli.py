@@ -305,6 +305,9 @@ def probe(
     pivot: Annotated[str, typer.Option("--pivot", help="Language that others are compared with.")] = "en",
     limit: LimitOption = None,
     draws: Annotated[int, typer.Option("--draws", min=100, help="Bootstrap samples.")] = 5000,
+    corpus: Annotated[
+        Path | None, typer.Option("--corpus", help="neurons: folder of CODE.txt, a text a line; else the questions.")
+    ] = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -312,7 +315,7 @@ def probe(
     from .analyses import Settings, analyse
     from .results import draw_figures, write_tables
 
-    settings = Settings(draws, seed, pivot, layer_numbers(layers), limit=limit, scratch=out / ".parts")
+    settings = Settings(draws, seed, pivot, layer_numbers(layers), limit=limit, corpus=corpus, scratch=out / ".parts")
     with _opened(caches) as opened, progress(name) as report:
         tables = analyse(name, opened, settings, report)
     paths = [*write_tables(tables, out / "tables"), *draw_figures(tables, out / "figures")]

@@ -32,6 +32,7 @@ def drawings() -> list[Drawing]:
     from .viz.lens_curves import plot_lens_languages, plot_lens_summaries, plot_lens_summaries_delta, plot_tuned_lens
     from .viz.linear import plot_linear, plot_linear_delta
     from .viz.logit_lens import plot_logit_lens, plot_logit_lens_delta
+    from .viz.neurons import plot_neurons, plot_neurons_ablation
     from .viz.projection import plot_projection
     from .viz.repair import plot_repair, plot_repair_delta
     from .viz.training import training_figure
@@ -113,6 +114,13 @@ def drawings() -> list[Drawing]:
         Drawing("repair", "Repair patching: English states in other languages' runs", ("repair",), plot_repair),
         Drawing("repair_delta", "Repair patching, parallel minus same label", ("repair_delta",), plot_repair_delta),
         Drawing("transplant", "Transplants between base and adapter", ("transplant_delta",), plot_transplant),
+        Drawing("neurons", "Language neurons by layer", ("neurons_by_layer",), plot_neurons),
+        Drawing(
+            "neurons_ablation",
+            "Bits per byte that texts cost without a language's neurons",
+            ("neurons_ablation",),
+            plot_neurons_ablation,
+        ),
     ]
 
 

@@ -36,7 +36,8 @@ class Family:
     # Within a block. Outputs are what is added to the residual stream, so after the norm where there is one behind.
     attention: str = "self_attn"
     mlp: str = "mlp"
-    neurons: str = "mlp.down_proj"  # the neurons' activations are what enters it
+    neurons: str = "mlp.down_proj"  # what the neurons say is what enters it: activations, times the other half if gated
+    activation: str = "mlp.act_fn"  # the activation function; its outputs are the neurons' activations
 
 
 _LLAMA_LIKE = Family("model", "model.layers", "model.norm")
@@ -55,7 +56,7 @@ FAMILIES: dict[str, Family] = {
     "mistral": _LLAMA_LIKE,
     "qwen2": _LLAMA_LIKE,
     "qwen3": _LLAMA_LIKE,
-    "phi3": Family("model", "model.layers", "model.norm", query_value=("qkv_proj",)),
+    "phi3": Family("model", "model.layers", "model.norm", query_value=("qkv_proj",), activation="mlp.activation_fn"),
     "gemma2": _GEMMA_LIKE,
     "gemma3_text": _GEMMA_LIKE,
     "gemma3": Family(  # 4B and larger: a vision tower stands beside the language model
@@ -73,6 +74,7 @@ FAMILIES: dict[str, Family] = {
         query_value=("c_attn",),
         attention="attn",
         neurons="mlp.c_proj",
+        activation="mlp.act",
     ),
     "bloom": Family(
         "transformer",
@@ -82,6 +84,7 @@ FAMILIES: dict[str, Family] = {
         attention="",  # its modules add the residual stream themselves
         mlp="",
         neurons="mlp.dense_4h_to_h",
+        activation="mlp.gelu_impl",
     ),
     "gpt_neox": Family(
         "gpt_neox",
@@ -90,8 +93,16 @@ FAMILIES: dict[str, Family] = {
         query_value=("query_key_value",),
         attention="attention",
         neurons="mlp.dense_4h_to_h",
+        activation="mlp.act",
     ),
-    "opt": Family("model.decoder", "model.decoder.layers", "model.decoder.final_layer_norm", mlp="fc2", neurons="fc2"),
+    "opt": Family(
+        "model.decoder",
+        "model.decoder.layers",
+        "model.decoder.final_layer_norm",
+        mlp="fc2",
+        neurons="fc2",
+        activation="activation_fn",
+    ),
 }
 
 

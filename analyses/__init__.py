@@ -13,6 +13,7 @@ from .alignment import alignment
 from .conditions import Conditions, Progress, Settings, Tables
 from .linear import linear
 from .logit_lens import logit_lens
+from .neurons import neurons
 from .projections import pca, umap
 from .repair import repair
 from .transplant import transplant
@@ -41,6 +42,7 @@ ANALYSES: dict[str, Analysis] = {
     "linear": Analysis("What can a linear classifier read, also across languages?", linear, ("last", "mean")),
     "repair": Analysis("Does the parallel English state mend another language's answer?", repair),
     "transplant": Analysis("Which layers carry what the adapter changed?", transplant, ("last",)),
+    "neurons": Analysis("Which neurons serve which languages, and what do languages lose without them?", neurons),
 }
 
 

@@ -28,6 +28,7 @@ class Settings:
     limit: int | None = None  # ids per language
     scoring: str = "full"  # of answers: full, or paper (see activations.store.Scores)
     lens_limit: int | None = None  # ids per language for the lens, which is the costly one
+    corpus: Path | None = None  # folder of CODE.txt, a text a line, for analyses that want running text
     scratch: Path | None = None  # where long analyses keep finished parts until the whole is done; None: nowhere
 
 
