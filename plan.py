@@ -100,8 +100,8 @@ def _training(study: Study, condition: Condition, measures: _Measures, stage: St
 
 
 def _caching(study: Study, asked: Asked, condition: Condition, measures: _Measures, stage: Stage) -> PlannedStage:
-    from .activations.capture import PREFIX_COPIES, TOKEN_BUDGET
     from .activations.layout import array_shapes, row_bytes, shard_rows
+    from .activations.past import PREFIX_COPIES, TOKEN_BUDGET
 
     request = study.request(asked, condition)
     prompts = [prompt for group in request.prompts().values() for prompt in group]

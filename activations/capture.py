@@ -6,8 +6,7 @@ once, and its keys and values serve every batch. Rows are padded on the right: c
 padding, so a row's states do not depend on its batch mates.
 """
 
-import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -22,13 +21,11 @@ from ..models import Model
 from ..tasks import Prompt
 from .gather import Pool, at, gathering, mean
 from .layout import first_layer, is_ragged
+from .past import TOKEN_BUDGET, batches, for_batch
 from .tokens import EncodedPrompt, encode_labels, encode_prompts, label_beginnings, shared_prefix
 
 if TYPE_CHECKING:
     from transformers import Cache
-
-TOKEN_BUDGET = 2048  # tokens of own text in one batch, padding counted; more is slower where caches are small
-PREFIX_COPIES = 8  # times the budget: keys and values in one batch, each row counted with its copy of the prefix
 
 
 @dataclass(frozen=True)
@@ -131,7 +128,7 @@ def capture(
     later = words.long[1:] if _within_sliding_window(model, encoded, words) else ()
 
     def run(batch: list[_Row]) -> None:
-        past = _for_batch(prefix, len(batch)) if prefix is not None else _empty_cache(model) if later else None
+        past = for_batch(prefix, len(batch)) if prefix is not None else _empty_cache(model) if later else None
         plain = [i for i, row in enumerate(batch) if row.label == words.carried]
         hooked, final = _forward(model, batch, encoded, past, keep, plain)
         scored, begun = _scores(model, batch, encoded, final, words)
@@ -146,8 +143,9 @@ def capture(
         full.index_add_(0, torch.tensor([row.example for row in batch]), scored)
         prefix_sum.index_add_(0, torch.tensor([row.example for row in batch]), begun)
 
-    for batch in _batches(_rows(encoded, words, n_shared, later), n_shared, token_budget):
-        _split_for_memory(run, batch, prompts)
+    rows = _rows(encoded, words, n_shared, later)
+    for chosen in batches([len(row.own) for row in rows], n_shared, token_budget):
+        _split_for_memory(run, [rows[i] for i in chosen], prompts)
     captured = Captured(
         arrays,
         full,
@@ -183,19 +181,6 @@ def _rows(window: Sequence[EncodedPrompt], words: _Words, n_shared: int, later: 
         for i, prompt in enumerate(window)
         for k in [k for k in words.long if k not in later] or (None,)
     ]
-
-
-def _batches(rows: list[_Row], n_shared: int, token_budget: int) -> Iterator[list[_Row]]:
-    """Rows of similar length together, at most `token_budget` tokens with padding; prefixes are bounded for memory."""
-    batch: list[_Row] = []
-    for row in sorted(rows, key=lambda row: len(row.own), reverse=True):
-        size, width = len(batch) + 1, len(batch[0].own) if batch else 0
-        if batch and (size * width > token_budget or size * (n_shared + width) > PREFIX_COPIES * token_budget):
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
 
 
 def _forward(
@@ -306,7 +291,7 @@ def _later_label(
         input_ids=torch.tensor([sequence[:-1]] * len(batch), device=model.device),
         attention_mask=mask.to(model.device),
         position_ids=positions.to(model.device),
-        past_key_values=_for_batch(past, len(batch)),
+        past_key_values=for_batch(past, len(batch)),
         use_cache=True,
     ).last_hidden_state
     rows = torch.arange(len(batch) * rest, device=model.device)
@@ -329,17 +314,6 @@ def _empty_cache(model: Model) -> "Cache":
     from transformers import DynamicCache
 
     return DynamicCache(config=model.net.config)
-
-
-def _for_batch(prefix: "Cache", size: int) -> "Cache":
-    """A cache of its own for one batch: the forward appends to what it is given."""
-    cache = copy.copy(prefix)
-    cache.layers = [copy.copy(layer) for layer in prefix.layers]
-    for layer in cache.layers:
-        # Views: the forward's own concatenation makes the only copy.
-        layer.keys = layer.keys.expand(size, -1, -1, -1)
-        layer.values = layer.values.expand(size, -1, -1, -1)
-    return cache
 
 
 def _check_finite(captured: Captured, prompts: Sequence[Prompt]) -> None:

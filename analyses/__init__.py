@@ -13,6 +13,7 @@ from .alignment import alignment
 from .conditions import Conditions, Progress, Settings, Tables
 from .logit_lens import logit_lens
 from .projections import pca, umap
+from .repair import repair
 
 __all__ = ["ANALYSES", "Analysis", "Conditions", "Progress", "Settings", "Tables", "analyse"]
 
@@ -33,6 +34,7 @@ ANALYSES: dict[str, Analysis] = {
     "pca": Analysis("Where do languages lie, in the directions of most variance?", pca, ("mean",)),
     "umap": Analysis("Which states are neighbours?", umap, ("mean",)),
     "alignment": Analysis("Do translations have like states?", alignment, ("last", "mean")),
+    "repair": Analysis("Does the parallel English state mend another language's answer?", repair),
 }
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 import torch
-from babelscope.activations.capture import TOKEN_BUDGET, _batches, _rows, capture
-from babelscope.activations.tokens import encode_labels, encode_prompts
+from babelscope.activations.capture import capture
+from babelscope.activations.past import TOKEN_BUDGET, batches
+from babelscope.activations.tokens import encode_prompts
 from babelscope.models import Model
 from babelscope.tasks import Prompt, load_task
 
@@ -33,24 +34,23 @@ def times(sizes: Sizes) -> tuple[dict[str, list[float]], int]:
     model = open_real()
     prompts = six_shot(sizes.prompts)
     labels = load_task("sentiment").labels
-    bare, tokens = _bare(model, prompts, labels)
+    bare, tokens = _bare(model, prompts)
     bare()
     ways = {OURS: lambda: capture(model, prompts, labels, share_prefix=False), BARE: bare}
     return interleaved(ways, sizes.rounds), tokens
 
 
-def _bare(model: Model, prompts: list[Prompt], labels: tuple[str, ...]) -> tuple[Callable[[], None], int]:
+def _bare(model: Model, prompts: list[Prompt]) -> tuple[Callable[[], None], int]:
     """The forward over capture's own batches, and how many tokens they hold without padding."""
-    encoded = encode_prompts(model.tokenizer, prompts, model.context_length)
-    sequences = encode_labels(model.tokenizer, prompts[0], encoded[0], labels)
-    rows = [
-        [torch.tensor(row.own) for row in batch] for batch in _batches(_rows(encoded, sequences, 0), 0, TOKEN_BUDGET)
+    rows = [torch.tensor(row.ids) for row in encode_prompts(model.tokenizer, prompts, model.context_length)]
+    padded = [
+        torch.nn.utils.rnn.pad_sequence([rows[i] for i in batch], batch_first=True)
+        for batch in batches([len(row) for row in rows], 0, TOKEN_BUDGET)
     ]
-    batches = [torch.nn.utils.rnn.pad_sequence(batch, batch_first=True) for batch in rows]
 
     @torch.inference_mode()
     def forward() -> None:
-        for ids in batches:
+        for ids in padded:
             model.body(input_ids=ids, use_cache=False)
 
-    return forward, sum(len(row) for batch in rows for row in batch)
+    return forward, sum(map(len, rows))

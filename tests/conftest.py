@@ -1,13 +1,14 @@
 """Tiny models built from configurations, offline: real architectures, random weights, a real trained tokenizer."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
-from babelscope.models import Model, open_model
+from babelscope.models import FAMILIES, Model, open_model
 from babelscope.tasks import load_task
+from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedTokenizerFast
 
@@ -101,5 +102,26 @@ def tiny(tiny_folder: Callable[[str], Path]) -> Callable[..., Model]:
 
     def build(family: str = "llama", **options: object) -> Model:
         return open_model(str(tiny_folder(family)), dtype="float32", device="cpu", **options)  # type: ignore[arg-type]
+
+    return build
+
+
+@pytest.fixture
+def tiny_adapter(tiny_folder: Callable[[str], Path], tmp_path: Path) -> Callable[..., Path]:
+    """A function from family to the folder of an adapter that changes the chosen blocks (all, if none are given)."""
+
+    def build(family: str = "llama", blocks: Sequence[int] | None = None) -> Path:
+        torch.manual_seed(1)
+        net = AutoModelForCausalLM.from_pretrained(tiny_folder(family))
+        chosen = list(range(N_LAYERS)) if blocks is None else list(blocks)
+        config = LoraConfig(target_modules=list(FAMILIES[family].query_value), r=4, layers_to_transform=chosen)
+        wrapped = get_peft_model(net, config)
+        with torch.no_grad():
+            for name, parameter in wrapped.named_parameters():
+                if "lora_" in name:
+                    parameter.copy_(torch.randn_like(parameter) * 0.3)
+        folder = tmp_path / f"adapter-{'-'.join(map(str, chosen))}"
+        wrapped.save_pretrained(folder)
+        return folder
 
     return build

@@ -1,0 +1,122 @@
+"""Does the parallel English state mend another language's answer?"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ..activations.tokens import EncodedPrompt
+from ..errors import UsageError
+from ..interventions.bridge import Bridged
+from ..interventions.edits import last_tokens, replacing
+from ..interventions.run import hook_name, label_log_probabilities, run
+from ..probes.repair import donors, repair_tables
+from .conditions import Conditions, Progress, Tables
+from .opening import open_base
+from .parts import parts
+from .questions import Questions, engine_of, identities, questions
+
+N_IDS = 16  # questions per language, unless the settings have a limit
+DEPTHS = 6  # layers that are patched, spread from the first block to the last, unless the settings name some
+# name -> number of a prompt's tokens up to and with the patched one
+POSITIONS: dict[str, Callable[[EncodedPrompt], int]] = {
+    "last": lambda prompt: len(prompt.ids),
+    "question": lambda prompt: prompt.end,
+}
+
+
+def repair(conditions: Conditions, on_progress: Progress) -> Tables:
+    """Patch the pivot's states into every other language's runs, layer by layer, at two positions, per condition.
+
+    Positions: `last` (the answer position) and `question` (the question's last token).
+
+    Raises:
+        UsageError: the pivot is not in the caches, or there is no other language.
+        DataError: too few questions, see `probes.repair.donors`.
+    """
+    s = conditions.settings
+    if s.pivot not in conditions.languages or len(conditions.languages) < 2:
+        raise UsageError(
+            f"Repair patching puts states of the pivot {s.pivot!r} into other languages' runs; {conditions.base.path} "
+            f"has {' '.join(conditions.languages)}."
+        )
+    layers = conditions.layers(DEPTHS)
+    base = open_base(conditions.base)
+    asked = questions(conditions, base, N_IDS)
+    pivot = conditions.languages.index(s.pivot)
+    others = [i for i in range(len(conditions.languages)) if i != pivot]
+    sources = donors(asked.truth[pivot], s.seed)
+    inputs = {"repair": identities(conditions), "layers": layers, "ids": asked.truth.shape[1], "seed": s.seed}
+    tables: list[tuple[pd.DataFrame, pd.DataFrame]] = []
+    done, total = 0, len(conditions.caches) * len(others)
+    with parts(s.scratch, inputs) as kept:
+        for condition in conditions.caches:
+            found = []
+            with engine_of(base, conditions, condition) as engine:
+                states = {name: _states(engine, asked.encoded[pivot], name, layers) for name in POSITIONS}
+                for i in others:
+                    patched = partial(_patched, engine, asked, i, states, sources, layers)
+                    found.append(kept.get(f"{condition}-{conditions.languages[i]}", patched))
+                    done += 1
+                    on_progress(done, total)
+            scores = np.stack(found, axis=2)
+            tables += _tables(conditions, condition, scores, asked.truth[others], list(sources), layers)
+    values, deltas = zip(*tables, strict=True)
+    return {"repair": pd.concat(values, ignore_index=True), "repair_delta": pd.concat(deltas, ignore_index=True)}
+
+
+def _states(
+    engine: Bridged, encoded: Sequence[EncodedPrompt], position: str, layers: Sequence[int]
+) -> dict[int, torch.Tensor]:
+    """The states [id, d_model] of each layer at a position: what follows it cannot change them."""
+    rows = [prompt.ids[: POSITIONS[position](prompt)] for prompt in encoded]
+    read = run(engine, rows, read=[hook_name(layer) for layer in layers]).read
+    return {layer: read[hook_name(layer)] for layer in layers}
+
+
+def _patched(
+    engine: Bridged,
+    asked: Questions,
+    language: int,
+    states: Mapping[str, Mapping[int, torch.Tensor]],
+    sources: Mapping[str, np.ndarray],
+    layers: Sequence[int],
+) -> np.ndarray:
+    """Log-probabilities [position, 1 + source x layer, id, label]; the first of the second axis without a patch.
+
+    All patches of a prompt and position are rows of one call, which runs what comes before that position once.
+    """
+    ways = [(source, layer) for source in sources for layer in layers]
+    scores = np.zeros((len(POSITIONS), 1 + len(ways), len(asked.encoded[language]), len(asked.labels[language])))
+    for i, prompt in enumerate(asked.encoded[language]):
+        copies = [prompt.ids] * (1 + len(ways))
+        # The earliest position first: what it has run serves the later one.
+        for p, position in sorted(enumerate(POSITIONS), key=lambda one: POSITIONS[one[1]](prompt)):
+            ends = [prompt.ids[: POSITIONS[position](prompt)]] * len(copies)
+            edits = [
+                replacing(layer, last_tokens(ends, [n + 1]), states[position][layer][[int(sources[source][i])]])
+                for n, (source, layer) in enumerate(ways)
+            ]
+            scores[p, :, i] = label_log_probabilities(engine, copies, asked.labels[language], edits).numpy()
+    return scores
+
+
+def _tables(
+    conditions: Conditions,
+    condition: str,
+    scores: np.ndarray,
+    truth: np.ndarray,
+    sources: Sequence[str],
+    layers: Sequence[int],
+) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Tables of one condition from scores [position, way, language, id, label]."""
+    s = conditions.settings
+    others = [code for code in conditions.languages if code != s.pivot]
+    tables = []
+    for position, by_way in zip(POSITIONS, scores, strict=True):
+        patched = dict(zip(sources, by_way[1:].reshape(len(sources), len(layers), *by_way.shape[1:]), strict=True))
+        where = {"condition": condition, "position": position}
+        tables.append(repair_tables(by_way[0], patched, truth, others, layers, where, s.draws, s.seed))
+    return tables

@@ -1,0 +1,1 @@
+"""A model run with its residual stream read and changed on the way, on TransformerLens."""
