@@ -7,6 +7,7 @@ from .loading import Reading, load_task, read_task
 from .pairs import OBJECTIVES, Direction, directions_of, parse_direction, question_pairs, translation_instruction
 from .prompts import Asking, answer_words, check_prefixes, content_free_prompts, few_shot_prompts
 from .records import Example, Pair, Prompt, Task, Wording
+from .words import WordSet, load_words, word_prompt
 
 __all__ = [
     "KINDS",
@@ -18,6 +19,7 @@ __all__ = [
     "Prompt",
     "Reading",
     "Task",
+    "WordSet",
     "Wording",
     "answer_words",
     "check_prefixes",
@@ -27,10 +29,12 @@ __all__ = [
     "language",
     "languages",
     "load_task",
+    "load_words",
     "parse_direction",
     "question_pairs",
     "read_task",
     "ready_maps",
     "select_languages",
     "translation_instruction",
+    "word_prompt",
 ]

@@ -69,9 +69,9 @@ def _label_words(task: Task) -> Iterator[str]:
 
 
 def script_share(text: str, script: str) -> float:
-    """Share of the letters of `text` whose Unicode name begins with `script` (Japanese kana count as CJK)."""
+    """Share of the letters of `text` whose Unicode name begins with `script` (kana and 々 count as CJK)."""
     names = [unicodedata.name(char, "") for char in text if char.isalpha()]
-    accepted = (script, "HIRAGANA", "KATAKANA") if script == "CJK" else (script,)
+    accepted = (script, "HIRAGANA", "KATAKANA", "IDEOGRAPHIC") if script == "CJK" else (script,)
     return sum(name.startswith(accepted) for name in names) / max(len(names), 1)
 
 

@@ -14,6 +14,7 @@ from ..errors import UsageError
 class Language:
     code: str
     name: str
+    endonym: str  # its name in the language itself
     script: str
     confused_with: tuple[str, ...] = ()  # codes that a language identifier may answer instead
 
@@ -23,7 +24,7 @@ def languages() -> dict[str, Language]:
     """All known languages by code, in the order of the table."""
     rows = tomllib.loads((files(__package__) / "data" / "languages.toml").read_text(encoding="utf-8"))
     return {
-        code: Language(code, row["name"], row["script"], tuple(row.get("confused_with", ())))
+        code: Language(code, row["name"], row["endonym"], row["script"], tuple(row.get("confused_with", ())))
         for code, row in rows.items()
     }
 
