@@ -25,8 +25,10 @@ def drawings() -> list[Drawing]:
     """In the order in which a reader wants them."""
     from .viz.accuracy import accuracy_figure, predicted_share_figure
     from .viz.alignment import plot_alignment, plot_alignment_delta
+    from .viz.concept import plot_concept
     from .viz.grid import grid_figure
     from .viz.logit_lens import plot_logit_lens, plot_logit_lens_delta
+    from .viz.patchscopes import plot_patchscopes
     from .viz.projection import plot_projection
     from .viz.repair import plot_repair, plot_repair_delta
     from .viz.training import training_figure
@@ -62,6 +64,13 @@ def drawings() -> list[Drawing]:
         Drawing("repair", "Repair patching: English states in other languages' runs", ("repair",), plot_repair),
         Drawing("repair_delta", "Repair patching, parallel minus same label", ("repair_delta",), plot_repair_delta),
         Drawing("transplant", "Transplants between base and adapter", ("transplant_delta",), plot_transplant),
+        Drawing(
+            "concept_patching",
+            "Concept against language: what a patched translation prompt says",
+            ("concept_patching", "concept_unpatched"),
+            plot_concept,
+        ),
+        Drawing("patchscopes", "Words read out of states by target prompts", ("patchscopes",), plot_patchscopes),
     ]
 
 

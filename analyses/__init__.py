@@ -13,6 +13,7 @@ from .alignment import alignment
 from .concept import concept
 from .conditions import Conditions, Progress, Settings, Tables
 from .logit_lens import logit_lens
+from .patchscopes import patchscopes
 from .projections import pca, umap
 from .repair import repair
 from .transplant import transplant
@@ -39,6 +40,7 @@ ANALYSES: dict[str, Analysis] = {
     "repair": Analysis("Does the parallel English state mend another language's answer?", repair),
     "transplant": Analysis("Which layers carry what the adapter changed?", transplant, ("last",)),
     "concept": Analysis("Do states carry a concept apart from its language?", concept),
+    "patchscopes": Analysis("Which word does the model read out of a word's state?", patchscopes),
 }
 
 

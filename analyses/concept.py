@@ -31,7 +31,7 @@ DEPTHS = 9  # layers that are patched, spread from the first block to the last, 
 WORD, ANSWER = "word", "answer"
 POSITIONS = (WORD, ANSWER)
 
-# A prompt that asks for concept B, by the language it asks for. These pairs are among those that small models know best.
+# A prompt that asks for concept B, by the language it asks for. Small models know these pairs best.
 TARGETS: dict[str, Pair] = {"zh": ("en", "zh"), "ja": ("en", "ja"), "en": ("ja", "en"), "de": ("en", "de")}
 # Prompts that ask for concept A. A target takes those that have nothing of the language it asks for, so that its word
 # for A is in none of them; the first one is the single source.
@@ -89,7 +89,7 @@ def _source_states(
     for trio in drawn:
         avoid = (trio.target, trio.other)
         prompt = encode_word_prompt(engine.model.tokenizer, words, pair, trio.source, avoid, seed)
-        ends = (prompt.word + 1, len(prompt.ids))  # what follows a token does not change it; the first serves the second
+        ends = (prompt.word + 1, len(prompt.ids))  # what follows a token does not change its states
         found.append(torch.cat([last_states(engine, [prompt.ids[:end]]) for end in ends]))
     return torch.stack(found)
 

@@ -26,9 +26,11 @@ def pooled_tables(
     estimates = {condition: pooled_estimate(array, weights) for condition, array in measured.items()}
     values = value_table(estimates, [*languages, ALL], quantities, where)
     n = weights.shape[1]
-    each = delta_table({name: _rows(e, slice(0, -1)) for name, e in estimates.items()}, languages, quantities, where, n)
-    pooled = delta_table({name: _rows(e, slice(-1, None)) for name, e in estimates.items()}, [ALL], quantities, where, n)
-    return values, pd.concat([each, pooled], ignore_index=True)
+    deltas = [
+        delta_table({name: _rows(estimate, rows) for name, estimate in estimates.items()}, family, quantities, where, n)
+        for family, rows in ((languages, slice(0, -1)), ([ALL], slice(-1, None)))
+    ]
+    return values, pd.concat(deltas, ignore_index=True)
 
 
 def pooled_estimate(

@@ -29,7 +29,7 @@ NAMES = [str(i) for i in range(20)]
 
 
 def planted() -> dict[str, np.ndarray]:
-    """[position, source, layer, target, trio, quantity]: in layer 2 the mean brings 0.1 more of A; aligned, 0.2 more."""
+    """[position, source, layer, target, trio, quantity]; in layer 2 the mean brings 0.1 more of A, aligning 0.2."""
     noise = np.random.default_rng(0).uniform(0, 0.1, (2, 2, 2, 2, 20, len(QUANTITIES)))
     noise[:, 1] = noise[:, 0]
     noise[:, 1, 1, :, :, 0] += 0.1
@@ -47,8 +47,8 @@ def test_planted_differences_are_found() -> None:
     arrays = planted()
     values, deltas, gains = patched_tables(arrays, LANGUAGES, ["word", "answer"], [1, 2], draws=400)
     where = {"position": "word", "quantity": QUANTITIES[0]}
-    mean = arrays["base"][0, 1, 1, 1, :, 0].mean()
-    assert number(values, "value", language="ja", condition="base", layer=2, source="mean", **where) == pytest.approx(mean)
+    mean = pytest.approx(arrays["base"][0, 1, 1, 1, :, 0].mean())
+    assert number(values, "value", language="ja", condition="base", layer=2, source="mean", **where) == mean
     assert number(gains, "delta", language="ja", condition="base", layer=2, **where) == pytest.approx(0.1)
     assert number(gains, "p_holm", language="ja", condition="base", layer=2, **where) < 0.05
     assert number(gains, "p_value", language="all", condition="base", layer=1, **where) == 1
