@@ -28,11 +28,13 @@ def drawings() -> list[Drawing]:
     from .viz.alignment_agreement import plot_alignment_agreement, plot_alignment_and_outcome
     from .viz.alignment_matrix import plot_alignment_matrix
     from .viz.alignment_mean import plot_alignment_mean
+    from .viz.concept import plot_concept
     from .viz.grid import grid_figure
     from .viz.lens_curves import plot_lens_languages, plot_lens_summaries, plot_lens_summaries_delta, plot_tuned_lens
     from .viz.linear import plot_linear, plot_linear_delta
     from .viz.logit_lens import plot_logit_lens, plot_logit_lens_delta
     from .viz.neurons import plot_neurons, plot_neurons_ablation
+    from .viz.patchscopes import plot_patchscopes
     from .viz.projection import plot_projection
     from .viz.repair import plot_repair, plot_repair_delta
     from .viz.training import training_figure
@@ -121,6 +123,13 @@ def drawings() -> list[Drawing]:
             ("neurons_ablation",),
             plot_neurons_ablation,
         ),
+        Drawing(
+            "concept_patching",
+            "Concept against language: what a patched translation prompt says",
+            ("concept_patching", "concept_unpatched"),
+            plot_concept,
+        ),
+        Drawing("patchscopes", "Words read out of states by target prompts", ("patchscopes",), plot_patchscopes),
     ]
 
 

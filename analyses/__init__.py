@@ -10,10 +10,12 @@ from ..activations.store import Cache
 from ..errors import UsageError
 from .accuracy import accuracy
 from .alignment import alignment
+from .concept import concept
 from .conditions import Conditions, Progress, Settings, Tables
 from .linear import linear
 from .logit_lens import logit_lens
 from .neurons import neurons
+from .patchscopes import patchscopes
 from .projections import pca, umap
 from .repair import repair
 from .transplant import transplant
@@ -43,6 +45,8 @@ ANALYSES: dict[str, Analysis] = {
     "repair": Analysis("Does the parallel English state mend another language's answer?", repair),
     "transplant": Analysis("Which layers carry what the adapter changed?", transplant, ("last",)),
     "neurons": Analysis("Which neurons serve which languages, and what do languages lose without them?", neurons),
+    "concept": Analysis("Do states carry a concept apart from its language?", concept),
+    "patchscopes": Analysis("Which word does the model read out of a word's state?", patchscopes),
 }
 
 
