@@ -63,7 +63,7 @@ def bits(model: Model, rows: Sequence[Ids], token_budget: int = TOKEN_BUDGET) ->
         for numbers, ids, real in batches(rows, budget):
             states = model.body(input_ids=ids.to(model.device), use_cache=False).last_hidden_state
             row, token = real[:, 1:].nonzero(as_tuple=True)
-            for chunk in torch.arange(len(row)).split(CHUNK):
+            for chunk in torch.split(torch.arange(len(row)), CHUNK):
                 before, targets = states[row[chunk], token[chunk]], ids[row[chunk], token[chunk] + 1]
                 every = torch.arange(len(chunk), device=before.device)
                 found = model.token_log_probabilities(before, every, targets.to(before.device))

@@ -46,7 +46,8 @@ def neurons(conditions: Conditions, on_progress: Progress) -> Tables:
     ablations: dict[str, Ablation] = {}
     made_by = ("model_sha256", "adapter_sha256", "compute_dtype")
     identities = {name: [cache.attributes[key] for key in made_by] for name, cache in conditions.caches.items()}
-    with parts(s.scratch, {"neurons": identities, "texts": texts, "seed": s.seed}) as kept:
+    inputs = {"neurons": identities, "texts": texts, "folds": n_folds, "tested": n_tested, "seed": s.seed}
+    with parts(s.scratch, inputs) as kept:
         for name, cache in conditions.caches.items():
             make = _Making(kept, name, progress)
             with adapted(base, adapter_of(cache)) as model:

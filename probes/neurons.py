@@ -38,7 +38,7 @@ class LanguageNeurons:
     @property
     def classes(self) -> Int[np.ndarray, "layer neuron"]:
         """Index into `CLASSES`: specific to one language, related to several but not all, or general."""
-        return np.minimum(self.active.sum(0), 2)
+        return np.asarray(np.minimum(self.active.sum(0), 2))
 
 
 def language_neurons(
@@ -67,7 +67,10 @@ def language_neurons(
         )
     p = counts / tokens[:, None, None]
     total = p.sum(0)
-    lape = entr(np.divide(p, total, out=np.zeros_like(p), where=total > 0)).sum(0) / np.log(2)
+    alive = total > 0
+    # The entropy of p / total is log(total) + sum(-p log p) / total: no array of the shares is needed.
+    lape = np.divide(entr(p).sum(0), total, out=np.zeros_like(total), where=alive)
+    lape = np.maximum(lape + np.log(total, out=np.zeros_like(total), where=alive), 0) / np.log(2)
     nth = round(quantile * p.size) - 1
     above = p > np.partition(p.ravel(), nth)[nth]
     ranked = np.where(above.any(0), lape, np.inf)
@@ -153,7 +156,8 @@ def change_tables(
         return [(found(condition, a), found(condition, b)) for a, b in halves(len(tokens))]
 
     everything, base_halves = range(len(tokens)), halved(BASE)
-    base, rows = found(BASE, everything), []
+    base = found(BASE, everything)
+    rows: list[tuple[object, ...]] = []
     moves = [_moves(BASE, "halves of base", *base_halves[0])]
     for condition in counts:
         if condition == BASE:
