@@ -57,8 +57,11 @@ def tuned_lens(conditions: Conditions, on_progress: Progress) -> Tables:
         def tell(n: int, _: int, before: int = len(layers) + i * len(packs)) -> None:
             on_progress(before + n, total)
 
-        found = _score(conditions, layers, held_out, head, words, through, packs, tell)
-        tables.append([table.assign(lens=lens) for table in _tables(conditions, layers, found, words)])
+        read = layers[:1] if through is constant else layers  # which reads the same at every layer
+        found = _score(conditions, read, held_out, head, words, through, packs, tell)
+        for layer in layers if through is constant else [None]:
+            where = {"lens": lens} | ({} if layer is None else {"layer": layer})
+            tables.append([table.assign(**where) for table in _tables(conditions, read, found, words)])
     values, deltas = (pd.concat(column, ignore_index=True) for column in zip(*tables, strict=True))
     return filled({"tuned_lens": values, "tuned_lens_delta": deltas})
 
