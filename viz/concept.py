@@ -56,7 +56,7 @@ def plot_concept(patching_table: pd.DataFrame, unpatched_table: pd.DataFrame) ->
         for ax in axes[-1]:
             ax.set_xlabel("layer")
             ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        handles = [Line2D([], [], color=hue, linestyle=dash, label=text) for text, hue, dash in LINES.values()]
+        handles = [Line2D([], [], color=hue, ls=dash, label=text) for text, hue, dash in LINES.values()]
         handles.append(Line2D([], [], color=LOSS, linestyle=":", label="the same, unpatched"))
         add_legend(figure, handles, columns=3)
     return figure
