@@ -19,7 +19,8 @@ def tidy(rng: np.random.Generator, **axes: object) -> pd.DataFrame:
     numbers = {"value": value, "share": value, "base": value, "delta": value - 0.5, "ci_low": low, "ci_high": high}
     others = {"aligned": value + 0.05, "p_holm": value / 4, "true_share": 0.5, "trained": table.index % 5 == 0}
     xy = {"pc1": value, "pc2": rng.normal(size=len(table)), "component": 1, "explained_variance_ratio": 0.1}
-    return table.assign(**numbers, **others, **xy)
+    quality = {"stability": 0.99, "silhouette_language": 0.2, "silhouette_id": -0.1}
+    return table.assign(**numbers, **others, **xy, **quality)
 
 
 def figures(n_languages: int, conditions: list[str]) -> dict[str, Figure]:
