@@ -95,7 +95,7 @@ def patched_tables(
     values, deltas, gains = [], [], []
     for p, position in enumerate(positions):
         for i, layer in enumerate(layers):
-            where = {"position": position, "layer": layer}
+            where: dict[str, int | str] = {"position": position, "layer": layer}
             for j, source in enumerate(SOURCES):
                 here = {condition: array[p, j, i] for condition, array in patched.items()}
                 value, delta = pooled_tables(here, languages, QUANTITIES, where | {"source": source}, weights)

@@ -14,6 +14,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from ..errors import DataError
+from .paired_tables import Where
 from .pooled_tables import pooled_tables
 from .statistics import bootstrap_weights
 
@@ -64,7 +65,7 @@ def patchscopes_tables(
     values, deltas = [], []
     for p, prompt in enumerate(prompts):
         for i, layer in enumerate(layers):
-            where = {"word": word, "prompt": prompt, "layer": layer}
+            where: Where = {"word": word, "prompt": prompt, "layer": layer}
             here = {condition: array[p, i] for condition, array in found.items()}
             value, delta = pooled_tables(here, languages, QUANTITIES, where, weights)
             values.append(value)
