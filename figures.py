@@ -28,7 +28,9 @@ def drawings() -> list[Drawing]:
     from .viz.grid import grid_figure
     from .viz.logit_lens import plot_logit_lens, plot_logit_lens_delta
     from .viz.projection import plot_projection
+    from .viz.repair import plot_repair, plot_repair_delta
     from .viz.training import training_figure
+    from .viz.transplant import plot_transplant
 
     return [
         Drawing("grid", "Training sets and languages: difference from the base", ("grid_delta",), grid_figure),
@@ -57,6 +59,9 @@ def drawings() -> list[Drawing]:
             ("umap", "umap_quality"),
             partial(plot_projection, kind="umap", position="mean"),
         ),
+        Drawing("repair", "Repair patching: English states in other languages' runs", ("repair",), plot_repair),
+        Drawing("repair_delta", "Repair patching, parallel minus same label", ("repair_delta",), plot_repair_delta),
+        Drawing("transplant", "Transplants between base and adapter", ("transplant_delta",), plot_transplant),
     ]
 
 

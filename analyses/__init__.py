@@ -14,6 +14,7 @@ from .conditions import Conditions, Progress, Settings, Tables
 from .logit_lens import logit_lens
 from .projections import pca, umap
 from .repair import repair
+from .transplant import transplant
 
 __all__ = ["ANALYSES", "Analysis", "Conditions", "Progress", "Settings", "Tables", "analyse"]
 
@@ -35,6 +36,7 @@ ANALYSES: dict[str, Analysis] = {
     "umap": Analysis("Which states are neighbours?", umap, ("mean",)),
     "alignment": Analysis("Do translations have like states?", alignment, ("last", "mean")),
     "repair": Analysis("Does the parallel English state mend another language's answer?", repair),
+    "transplant": Analysis("Which layers carry what the adapter changed?", transplant, ("last",)),
 }
 
 

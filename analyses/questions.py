@@ -22,7 +22,8 @@ class Questions:
 
     prompts: list[list[Prompt]]
     encoded: list[list[EncodedPrompt]]
-    labels: list[list[tuple[int, ...]]]  # [language][label]: the answer words' tokens
+    words: list[list[str]]  # [language][label]: the answer words
+    labels: list[list[tuple[int, ...]]]  # the same as tokens
     truth: Int[np.ndarray, "language id"]  # which label is right
 
 
@@ -33,12 +34,13 @@ def questions(conditions: Conditions, model: Model, n_ids: int) -> Questions:
     everything = cache.prompts()
     prompts = [[everything[row] for row in group] for group in rows]
     encoded = [encode_prompts(model.tokenizer, group, model.context_length) for group in prompts]
+    words = [cache.answer_words[code] for code in conditions.languages]
     labels = [
-        encode_labels(model.tokenizer, group[0], first[0], cache.answer_words[code])
-        for code, group, first in zip(conditions.languages, prompts, encoded, strict=True)
+        encode_labels(model.tokenizer, group[0], first[0], said)
+        for said, group, first in zip(words, prompts, encoded, strict=True)
     ]
     truth = [[cache.labels.index(prompt.example.label) for prompt in group] for group in prompts]
-    return Questions(prompts, encoded, labels, np.array(truth))
+    return Questions(prompts, encoded, words, labels, np.array(truth))
 
 
 @contextmanager

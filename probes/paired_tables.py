@@ -10,6 +10,7 @@ from ..errors import DataError
 from .statistics import Estimate, holm, paired_delta, percentile_interval
 
 BASE = "base"  # the condition that every difference refers to
+ALL = "all"  # in place of a language: all of them together
 
 VALUE_COLUMNS = ("quantity", "value", "ci_low", "ci_high")
 DELTA_COLUMNS = ("quantity", "base", "aligned", "delta", "ci_low", "ci_high", "p_value", "p_holm")
@@ -56,6 +57,16 @@ def delta_table(
                 measured = dict(zip(DELTA_COLUMNS, (quantity, *numbers), strict=True))
                 rows.append({"language": language, "condition": condition, **where, **measured})
     return pd.DataFrame(rows, columns=["language", "condition", *where, *DELTA_COLUMNS])
+
+
+def records(
+    rows: Sequence[str], names: Mapping[str, object], columns: Sequence[str], numbers: Sequence[np.ndarray]
+) -> list[dict[str, object]]:
+    """Records of a tidy table, one per language in `rows`: `names` are the same in all, `numbers` are [row] each."""
+    return [
+        {"language": language} | dict(names) | dict(zip(columns, (x[i].item() for x in numbers), strict=True))
+        for i, language in enumerate(rows)
+    ]
 
 
 def require_base(conditions: Mapping[str, object]) -> None:

@@ -10,6 +10,7 @@ label could bring but not this question; and one with another label, which bring
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -17,15 +18,14 @@ from jaxtyping import Float, Int
 
 from ..errors import DataError
 from .log_odds import right_log_odds
-from .paired_tables import Where
+from .paired_tables import ALL, Where, records
 from .statistics import Estimate, bootstrap_weights, holm, paired_delta, percentile_interval
 
 PARALLEL, SAME_LABEL, OTHER_LABEL = "parallel", "same label", "other label"
 QUANTITIES = ("repaired", "broken", "log_odds_gain")
-ALL = "all"  # the row over all languages together
 
-_VALUES = ("source", "quantity", "n", "value", "ci_low", "ci_high")
-_DELTAS = ("against", "quantity", "n", "control", "parallel", "delta", "ci_low", "ci_high", "p_value", "p_holm")
+_VALUES = ("n", "value", "ci_low", "ci_high")
+_DELTAS = ("n", "control", "parallel", "delta", "ci_low", "ci_high", "p_value", "p_holm")
 
 
 def donors(truth: Int[np.ndarray, " id"], seed: int) -> dict[str, Int[np.ndarray, " id"]]:
@@ -72,43 +72,53 @@ def repair_tables(
             ci_high, p_value, p_holm.
     """
     weights = bootstrap_weights(plain.shape[1], draws, seed)
-    before = right_log_odds(plain, truth)
     values: list[dict[str, object]] = []
     deltas: list[dict[str, object]] = []
+    rows = [*languages, ALL]
     for n_layer, layer in enumerate(layers):
-        shares = {
-            source: _shares(before, right_log_odds(arrays[n_layer], truth), weights)
-            for source, arrays in patched.items()
-        }
+        here: dict[str, object] = {**where, "layer": layer}
+        shares = {source: _shares(plain, arrays[n_layer], truth, weights) for source, arrays in patched.items()}
         for quantity in QUANTITIES:
             for source, by_quantity in shares.items():
-                estimate, counts, _ = by_quantity[quantity]
-                low, high = percentile_interval(estimate.samples)
-                values += _rows(languages, layer, where, _VALUES, source, quantity, counts, (estimate.value, low, high))
+                share = by_quantity[quantity]
+                low, high = percentile_interval(share.estimate.samples)
+                names = here | {"source": source, "quantity": quantity}
+                values += records(rows, names, _VALUES, (share.n, share.estimate.value, low, high))
             for control in (source for source in shares if source != PARALLEL):
-                parallel, counts, n_ids = shares[PARALLEL][quantity]
-                d = paired_delta(shares[control][quantity][0], parallel, n_ids)
+                share = shares[PARALLEL][quantity]
+                d = paired_delta(shares[control][quantity].estimate, share.estimate, share.n_ids)
                 adjusted = np.append(holm(d.p_value[:-1]), d.p_value[-1])
-                numbers = (d.base, d.aligned, d.delta, d.ci_low, d.ci_high, d.p_value, adjusted)
-                deltas += _rows(languages, layer, where, _DELTAS, control, quantity, counts, numbers)
-    columns = ["language", *where, "layer"]
-    return pd.DataFrame(values, columns=[*columns, *_VALUES]), pd.DataFrame(deltas, columns=[*columns, *_DELTAS])
+                numbers = (share.n, d.base, d.aligned, d.delta, d.ci_low, d.ci_high, d.p_value, adjusted)
+                deltas += records(rows, here | {"against": control, "quantity": quantity}, _DELTAS, numbers)
+    return pd.DataFrame(values), pd.DataFrame(deltas)
+
+
+@dataclass(frozen=True)
+class _Share:
+    """A quantity of every language and, last, of all together."""
+
+    estimate: Estimate
+    n: Int[np.ndarray, " row"]  # questions that it is of
+    n_ids: Int[np.ndarray, " row"]  # ids among them
 
 
 def _shares(
-    before: Float[np.ndarray, "language id"], after: Float[np.ndarray, "language id"], weights: np.ndarray
-) -> dict[str, tuple[Estimate, Int[np.ndarray, " row"], Int[np.ndarray, " row"]]]:
-    """Each quantity of every language and of all together, with the numbers of questions and of ids it is of."""
-    wrong = before <= 0
+    plain: Float[np.ndarray, "language id label"],
+    patched: Float[np.ndarray, "language id label"],
+    truth: Int[np.ndarray, "language id"],
+    weights: Float[np.ndarray, "draw id"],
+) -> dict[str, _Share]:
+    right, right_after = plain.argmax(-1) == truth, patched.argmax(-1) == truth
+    gain = right_log_odds(patched, truth) - right_log_odds(plain, truth)
     parts = {
-        "repaired": (wrong & (after > 0), wrong),
-        "broken": (~wrong & (after <= 0), ~wrong),
-        "log_odds_gain": (after - before, np.ones_like(wrong)),
+        "repaired": (~right & right_after, ~right),
+        "broken": (right & ~right_after, right),
+        "log_odds_gain": (gain, np.ones_like(right)),
     }
     found = {}
     for name, (above, below) in parts.items():
         of = _with_all(below)
-        found[name] = (_ratio(_with_all(above), of, weights), of.sum(axis=1).astype(int), (of > 0).sum(axis=1))
+        found[name] = _Share(_ratio(_with_all(above), of, weights), of.sum(axis=1).astype(int), (of > 0).sum(axis=1))
     return found
 
 
@@ -125,20 +135,3 @@ def _ratio(above: np.ndarray, below: np.ndarray, weights: np.ndarray) -> Estimat
         return np.asarray(np.divide(over, under, out=np.full_like(over, np.nan), where=under > 0))
 
     return Estimate(share(np.ones((1, above.shape[1])))[0], share(counts))
-
-
-def _rows(
-    languages: Sequence[str],
-    layer: int,
-    where: Where,
-    columns: Sequence[str],
-    source: str,
-    quantity: str,
-    counts: np.ndarray,
-    numbers: Sequence[np.ndarray],
-) -> list[dict[str, object]]:
-    return [
-        {"language": language, **where, "layer": layer}
-        | dict(zip(columns, (source, quantity, int(counts[i]), *(float(x[i]) for x in numbers)), strict=True))
-        for i, language in enumerate([*languages, ALL])
-    ]

@@ -41,6 +41,8 @@ def test_without_edits_it_is_capture(tiny: Callable[..., Model], family: str) ->
         for layer, name in enumerate(names):
             assert close(outcome.read[name], captured.last[:, layer])
         assert torch.allclose(label_log_probabilities(engine, rows, labels), captured.logprob, atol=1e-4)
+        short = label_log_probabilities(engine, rows, [(7,), (9,)])
+    assert torch.allclose(short, model.logits(outcome.normed).log_softmax(-1)[:, [7, 9]], atol=1e-4)
     assert close(model.logits(outcome.normed), model.unembed(captured.last[:, -1]))
 
 
