@@ -60,7 +60,8 @@ def bridged(model: Model) -> Iterator[Bridged]:
     modules = {module: dict(module._modules) for module in model.net.modules()}
     attention = model.net.config._attn_implementation
     try:
-        with explaining(f"Model {model.name!r} cannot be opened with TransformerLens"), quiet_transformers():
+        opening = explaining(f"Model {model.name!r} cannot be opened with TransformerLens")
+        with opening, quiet_transformers(), _without_installing():
             bridge = TransformerBridge.boot_transformers(
                 str(model.folder),
                 hf_model=model.net,
@@ -74,3 +75,16 @@ def bridged(model: Model) -> Iterator[Bridged]:
             module._modules.clear()
             module._modules.update(children)
         model.net.set_attn_implementation(attention)
+
+
+@contextmanager
+def _without_installing() -> Iterator[None]:
+    """For models with a vision tower TransformerLens runs `pip install torchvision`, which replaces torch as well."""
+    from transformer_lens.model_bridge.sources.transformers import helpers
+
+    install = helpers._ensure_torchvision  # if it is called otherwise one day, opening fails rather than installs
+    helpers._ensure_torchvision = lambda: False
+    try:
+        yield
+    finally:
+        helpers._ensure_torchvision = install

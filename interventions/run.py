@@ -86,7 +86,8 @@ def label_log_probabilities(
     """
     scores = torch.zeros(len(rows), len(labels))
     long = [k for k, label in enumerate(labels) if len(label) > 1]
-    for carried in long or [None]:  # the label that rides behind every row of this pass
+    riding: list[int | None] = [*long] or [None]
+    for carried in riding:  # the label that rides behind every row of this pass
         behind = tuple(labels[carried][:-1]) if carried is not None else ()
         # What the first pass scores: all labels of one token, at the answer position. Every pass: the one that rides.
         scored = [k for k in range(len(labels)) if k == carried or (k not in long and carried in (None, *long[:1]))]
@@ -139,7 +140,8 @@ def _forward(
     for i, tail in enumerate(batch.tails):
         ids[i, : len(tail)] = torch.tensor(tail)
     found: dict[str, torch.Tensor] = {}
-    hooks = [hook for edit in edits if (hook := _editing(edit, batch)) is not None]
+    hooks: list[tuple[str, Callable[..., Any]]] = []
+    hooks += [hook for edit in edits if (hook := _editing(edit, batch)) is not None]
     hooks += [(name, _reading(name, _lasts(batch), found)) for name in read]  # what edits have left
     with bridged.bridge.hooks(fwd_hooks=hooks):
         final = model.body(

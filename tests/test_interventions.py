@@ -1,5 +1,6 @@
 """The intervention engine against capture, against itself, and against edits whose outcome is known."""
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +30,17 @@ def prepared(model: Model, n: int = 4, code: str = "en") -> tuple[Rows, list[tup
 
 def close(found: torch.Tensor, expected: torch.Tensor) -> bool:
     return float((found - expected).norm() / expected.norm()) < 1e-4
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TransformerLens installs packages for some models; here, as in the engine, no process may be started."""
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        pytest.fail(f"a process was started: {args}")
+
+    for name in ("check_call", "run", "call", "check_output"):
+        monkeypatch.setattr(subprocess, name, refuse)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
