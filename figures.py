@@ -25,6 +25,7 @@ def drawings() -> list[Drawing]:
     """In the order in which a reader wants them."""
     from .viz.accuracy import accuracy_figure, predicted_share_figure
     from .viz.alignment import plot_alignment, plot_alignment_delta
+    from .viz.attribution import plot_attribution, plot_attribution_heads
     from .viz.grid import grid_figure
     from .viz.logit_lens import plot_logit_lens, plot_logit_lens_delta
     from .viz.projection import plot_projection
@@ -62,6 +63,13 @@ def drawings() -> list[Drawing]:
         Drawing("repair", "Repair patching: English states in other languages' runs", ("repair",), plot_repair),
         Drawing("repair_delta", "Repair patching, parallel minus same label", ("repair_delta",), plot_repair_delta),
         Drawing("transplant", "Transplants between base and adapter", ("transplant_delta",), plot_transplant),
+        Drawing("attribution", "Direct attribution of the answer's logit", ("attribution",), plot_attribution),
+        Drawing(
+            "attribution_heads",
+            "Direct attribution to heads, mean over languages",
+            ("attribution", "attribution_delta"),
+            plot_attribution_heads,
+        ),
     ]
 
 

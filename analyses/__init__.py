@@ -10,6 +10,7 @@ from ..activations.store import Cache
 from ..errors import UsageError
 from .accuracy import accuracy
 from .alignment import alignment
+from .attribution import attribution
 from .conditions import Conditions, Progress, Settings, Tables
 from .logit_lens import logit_lens
 from .projections import pca, umap
@@ -37,6 +38,7 @@ ANALYSES: dict[str, Analysis] = {
     "alignment": Analysis("Do translations have like states?", alignment, ("last", "mean")),
     "repair": Analysis("Does the parallel English state mend another language's answer?", repair),
     "transplant": Analysis("Which layers carry what the adapter changed?", transplant, ("last",)),
+    "attribution": Analysis("Which layers and heads speak for the right answer?", attribution),
 }
 
 
