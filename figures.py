@@ -30,6 +30,7 @@ def drawings() -> list[Drawing]:
     from .viz.logit_lens import plot_logit_lens, plot_logit_lens_delta
     from .viz.projection import plot_projection
     from .viz.repair import plot_repair, plot_repair_delta
+    from .viz.subspace import plot_subspace
     from .viz.training import training_figure
     from .viz.transplant import plot_transplant
 
@@ -63,6 +64,7 @@ def drawings() -> list[Drawing]:
         Drawing("repair", "Repair patching: English states in other languages' runs", ("repair",), plot_repair),
         Drawing("repair_delta", "Repair patching, parallel minus same label", ("repair_delta",), plot_repair_delta),
         Drawing("transplant", "Transplants between base and adapter", ("transplant_delta",), plot_transplant),
+        Drawing("subspace", "Language subspace removed, and steering to English", ("subspace_delta",), plot_subspace),
         Drawing("attribution", "Direct attribution of the answer's logit", ("attribution",), plot_attribution),
         Drawing(
             "attribution_heads",

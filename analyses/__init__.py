@@ -15,6 +15,7 @@ from .conditions import Conditions, Progress, Settings, Tables
 from .logit_lens import logit_lens
 from .projections import pca, umap
 from .repair import repair
+from .subspace import subspace
 from .transplant import transplant
 
 __all__ = ["ANALYSES", "Analysis", "Conditions", "Progress", "Settings", "Tables", "analyse"]
@@ -38,6 +39,7 @@ ANALYSES: dict[str, Analysis] = {
     "alignment": Analysis("Do translations have like states?", alignment, ("last", "mean")),
     "repair": Analysis("Does the parallel English state mend another language's answer?", repair),
     "transplant": Analysis("Which layers carry what the adapter changed?", transplant, ("last",)),
+    "subspace": Analysis("Do the directions of language carry answers and output?", subspace, ("last", "mean")),
     "attribution": Analysis("Which layers and heads speak for the right answer?", attribution),
 }
 

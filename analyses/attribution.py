@@ -6,7 +6,7 @@ import numpy as np
 
 from ..interventions.attribution import contributions
 from ..interventions.bridge import Bridged
-from ..probes.attribution import attribution_tables, balanced, components
+from ..probes.attribution import attribution_tables, components, label_pairs
 from .conditions import Conditions, Progress, Tables, filled
 from .opening import open_base
 from .parts import parts
@@ -24,7 +24,8 @@ def attribution(conditions: Conditions, on_progress: Progress) -> Tables:
     s = conditions.settings
     base = open_base(conditions.base)
     asked = questions(conditions, base, N_IDS)
-    chosen = balanced(asked.truth[0])  # labels are the same in all languages
+    pairs = label_pairs(asked.truth[0])  # labels are the same in all languages
+    chosen = pairs.ravel()
     inputs = {"attribution": identities(conditions), "ids": chosen.tolist()}
     found, done, total = {}, 0, len(conditions.caches) * len(conditions.languages)
     with parts(s.scratch, inputs) as kept:
@@ -35,7 +36,7 @@ def attribution(conditions: Conditions, on_progress: Progress) -> Tables:
                     by_language.append(kept.get(f"{condition}-{code}", partial(_attributed, engine, asked, i, chosen)))
                     done += 1
                     on_progress(done, total)
-            found[condition] = np.stack(by_language)
+            found[condition] = np.stack(by_language).reshape(len(by_language), -1, *pairs.shape).mean(-1)
         n_blocks = base.n_layers
         n_heads = (found["base"].shape[1] - 4) // n_blocks - 2
         values, deltas = attribution_tables(found, components(n_blocks, n_heads), conditions.languages, s.draws, s.seed)

@@ -2,9 +2,9 @@
 
 Direct logit attribution (Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits"; used by Wang et al.
 2022, arXiv 2211.00593): the last state is the sum of all that was written to the residual stream, and behind it come a
-norm and a linear map. With the norm's scale held at what it was in the run, the logit is linear in each writer's output.
-A head's own part goes through the attention's output projection and, where a family has one, the norm behind it, whose
-scale is held too.
+norm and a linear map. With the norm's scale held at what it was in the run, the logit is linear in what each of them
+writes. A head's own part goes through the attention's output projection and, where a family has one, the norm behind
+it, whose scale is held too.
 """
 
 import copy

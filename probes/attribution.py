@@ -33,10 +33,11 @@ def components(n_blocks: int, n_heads: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["kind", "layer", "head"])
 
 
-def balanced(truth: Int[np.ndarray, " id"]) -> Int[np.ndarray, " chosen"]:
-    """The first ids of each label, equally many; in their order.
+def label_pairs(truth: Int[np.ndarray, " id"]) -> Int[np.ndarray, "pair label"]:
+    """Ids in groups with one of every label: the first of each label, the second of each, as far as all go.
 
-    Without balance, a part that always speaks for the commoner label would seem to know the answer.
+    A part that always speaks for one label adds up to nothing within a group, so that it does not seem to know the
+    answer, and resampled groups stay in balance.
 
     Raises:
         DataError: all ids have the same label.
@@ -44,11 +45,11 @@ def balanced(truth: Int[np.ndarray, " id"]) -> Int[np.ndarray, " chosen"]:
     labels, counts = np.unique(truth, return_counts=True)
     if len(labels) < 2:
         raise DataError(f"attribution needs questions of two labels; all {len(truth)} have the same. Use more ids.")
-    return np.sort(np.concatenate([np.flatnonzero(truth == label)[: counts.min()] for label in labels]))
+    return np.stack([np.flatnonzero(truth == label)[: counts.min()] for label in labels], axis=1)
 
 
 def attribution_tables(
-    found: Mapping[str, Float[np.ndarray, "language component id"]],
+    found: Mapping[str, Float[np.ndarray, "language component pair"]],
     parts: pd.DataFrame,
     languages: Sequence[str],
     draws: int = 5000,
@@ -57,13 +58,13 @@ def attribution_tables(
     """Mean contribution of every component (logits) by language and condition, and its change from the base.
 
     Args:
-        found: condition -> contributions, the base among them; ids are parallel.
+        found: condition -> contributions, the base among them; a pair is the mean over `label_pairs`, parallel.
         parts: see `components`.
 
     Returns:
         values: language, condition, kind, layer, head, value, ci_low, ci_high.
         deltas: language, condition, kind, layer, head, base, aligned, delta, ci_low, ci_high, p_value, p_holm.
-            Bootstrap over parallel ids. Holm runs over the languages of one component; for `all`, the mean over
+            Bootstrap over parallel pairs. Holm runs over the languages of one component; for `all`, the mean over
             languages, over all components of a kind.
 
     Raises:

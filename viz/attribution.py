@@ -41,7 +41,7 @@ def plot_attribution(values_table: pd.DataFrame) -> Figure:
                 low, high = line["ci_low"], line["ci_high"]
                 ax.fill_between(line["layer"], low, high, color=tone.color, alpha=0.2, linewidth=0)
                 style = {"color": tone.color, "linestyle": (0, tone.dashes) if tone.dashes else "-"}
-                ax.plot(line["layer"], line["value"], **style, marker="o", gid=condition)
+                ax.plot(line["layer"], line["value"], **style, gid=condition)
             ax.axhline(0, color="black", linewidth=0.4)
             ax.set_title(title)
             ax.set_xlabel("layer that the block writes to")
