@@ -28,6 +28,7 @@ def drawings() -> list[Drawing]:
     from .viz.alignment_agreement import plot_alignment_agreement, plot_alignment_and_outcome
     from .viz.alignment_matrix import plot_alignment_matrix
     from .viz.alignment_mean import plot_alignment_mean
+    from .viz.attribution import plot_attribution, plot_attribution_heads
     from .viz.concept import plot_concept
     from .viz.grid import grid_figure
     from .viz.lens_curves import plot_lens_languages, plot_lens_summaries, plot_lens_summaries_delta, plot_tuned_lens
@@ -37,6 +38,7 @@ def drawings() -> list[Drawing]:
     from .viz.patchscopes import plot_patchscopes
     from .viz.projection import plot_projection
     from .viz.repair import plot_repair, plot_repair_delta
+    from .viz.subspace import plot_subspace
     from .viz.training import training_figure
     from .viz.transplant import plot_transplant
 
@@ -130,6 +132,14 @@ def drawings() -> list[Drawing]:
             plot_concept,
         ),
         Drawing("patchscopes", "Words read out of states by target prompts", ("patchscopes",), plot_patchscopes),
+        Drawing("subspace", "Language subspace removed, and steering to English", ("subspace_delta",), plot_subspace),
+        Drawing("attribution", "Direct attribution of the answer's logit", ("attribution",), plot_attribution),
+        Drawing(
+            "attribution_heads",
+            "Direct attribution to heads, mean over languages",
+            ("attribution", "attribution_delta"),
+            plot_attribution_heads,
+        ),
     ]
 
 

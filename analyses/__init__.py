@@ -10,6 +10,7 @@ from ..activations.store import Cache
 from ..errors import UsageError
 from .accuracy import accuracy
 from .alignment import alignment
+from .attribution import attribution
 from .concept import concept
 from .conditions import Conditions, Progress, Settings, Tables
 from .linear import linear
@@ -18,6 +19,7 @@ from .neurons import neurons
 from .patchscopes import patchscopes
 from .projections import pca, umap
 from .repair import repair
+from .subspace import subspace
 from .transplant import transplant
 from .tuned_lens import tuned_lens
 
@@ -47,6 +49,8 @@ ANALYSES: dict[str, Analysis] = {
     "neurons": Analysis("Which neurons serve which languages, and what do languages lose without them?", neurons),
     "concept": Analysis("Do states carry a concept apart from its language?", concept),
     "patchscopes": Analysis("Which word does the model read out of a word's state?", patchscopes),
+    "subspace": Analysis("Do the directions of language carry answers and output?", subspace, ("last", "mean")),
+    "attribution": Analysis("Which layers and heads speak for the right answer?", attribution),
 }
 
 

@@ -48,6 +48,12 @@ def every_token(rows: Sequence[Sequence[int]], start: int = 0) -> Places:
     return Places(flat[:, 0], flat[:, 1])
 
 
+def tokens_between(rows: Sequence[int], start: int, stop: int) -> Places:
+    """The tokens from `start` to before `stop` of each of the rows numbered `rows`."""
+    tokens = torch.arange(start, stop)
+    return Places(torch.tensor(rows, dtype=torch.long).repeat_interleave(len(tokens)), tokens.repeat(len(rows)))
+
+
 def replacing(layer: int, places: Places, states: Float[torch.Tensor, "place d_model"]) -> Edit:
     """Put `states` in the place of what is there."""
     return Edit(layer, places, lambda found, which: states[which].to(found))
@@ -63,12 +69,19 @@ def removing(
     places: Places,
     basis: Float[torch.Tensor, "direction d_model"],
     origin: Float[torch.Tensor, "d_model"] | None = None,
+    along: Float[torch.Tensor, "direction d_model"] | None = None,
 ) -> Edit:
-    """Project onto the complement of orthonormal directions; along them every state becomes `origin` (zero if None)."""
+    """Project onto the complement of orthonormal directions; along them every state becomes `origin` (zero if None).
+
+    Args:
+        along: orthonormal directions along which the same amounts are taken away instead: a change of the same rank and
+            size elsewhere, as a control.
+    """
 
     def change(found: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
         directions = basis.to(found.device, torch.float32)
         away = found.float() if origin is None else found.float() - origin.to(found.device, torch.float32)
-        return found - (away @ directions.T @ directions).to(found.dtype)
+        taken = directions if along is None else along.to(found.device, torch.float32)
+        return found - (away @ directions.T @ taken).to(found.dtype)
 
     return Edit(layer, places, change)

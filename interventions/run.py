@@ -147,7 +147,7 @@ def _forward(
         ids[i, : len(tail)] = torch.tensor(tail)
     found: dict[str, torch.Tensor] = {}
     hooks: list[tuple[str, Callable[..., Any]]] = []
-    hooks += [hook for edit in edits if (hook := _editing(edit, batch)) is not None]
+    hooks += [hook for edit in edits if (hook := editing(edit, batch.rows, batch.n_shared)) is not None]
     hooks += [(name, _reading(name, _lasts(batch), found)) for name in read]  # what edits have left
     with bridged.bridge.hooks(fwd_hooks=hooks):
         final = model.body(
@@ -162,9 +162,9 @@ def _lasts(batch: _Batch) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.arange(len(batch.rows)), torch.tensor([len(tail) - 1 for tail in batch.tails])
 
 
-def _editing(edit: Edit, batch: _Batch) -> tuple[str, Callable[..., torch.Tensor]] | None:
-    """The hook that makes an edit in the rows of a batch; None where it concerns no row."""
-    which, rows, tokens = _within(edit.places, batch)
+def editing(edit: Edit, batch: Sequence[int], n_shared: int) -> tuple[str, Callable[..., torch.Tensor]] | None:
+    """The hook that makes an edit in a batch of rows, run from token `n_shared` on; None where it concerns no row."""
+    which, rows, tokens = _within(edit.places, batch, n_shared)
     if not len(which):
         return None
 
@@ -176,12 +176,11 @@ def _editing(edit: Edit, batch: _Batch) -> tuple[str, Callable[..., torch.Tensor
     return hook_name(edit.layer), change
 
 
-def _within(places: Places, batch: _Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _within(places: Places, batch: Sequence[int], n_shared: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Those of the places that are in a batch: their numbers, and row and token within the batch."""
-    rows = torch.tensor(batch.rows)
-    at = places.rows[:, None] == rows[None, :]
+    at = places.rows[:, None] == torch.tensor(batch)[None, :]
     which, row = at.nonzero(as_tuple=True)
-    return which, row, places.tokens[which] - batch.n_shared
+    return which, row, places.tokens[which] - n_shared
 
 
 def _reading(

@@ -14,12 +14,10 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from ..errors import DataError
-from .accuracy import Answers, estimates
-from .log_odds import right_log_odds
+from .answer_estimates import answer_estimates
 from .paired_tables import ALL, records
-from .statistics import Estimate, bootstrap_weights, holm, mean_estimate, paired_delta, percentile_interval
+from .statistics import holm, paired_delta, percentile_interval
 
-QUANTITIES = ("accuracy", "auc", "log_odds")
 _VALUES = ("value", "ci_low", "ci_high")
 _DELTAS = ("reference", "value", "delta", "ci_low", "ci_high", "p_value", "p_holm")
 
@@ -64,13 +62,13 @@ def transplant_tables(
         raise DataError(f"transplant: {len(runs)} runs, references for {list(references)}; every kind needs its own")
     rows = [*languages, ALL]
     against = {
-        kind: {name: _measured(logprob, truth, languages, draws, seed) for name, logprob in models.items()}
+        kind: {name: answer_estimates(logprob, truth, languages, draws, seed) for name, logprob in models.items()}
         for kind, models in references.items()
     }
     values: list[dict[str, object]] = []
     deltas: list[dict[str, object]] = []
     for run in runs:
-        own = _measured(run.logprob, truth, languages, draws, seed)
+        own = answer_estimates(run.logprob, truth, languages, draws, seed)
         where: dict[str, object] = {"condition": condition, "kind": run.kind, "layer": run.layer, "blocks": run.blocks}
         for quantity, estimate in own.items():
             low, high = percentile_interval(estimate.samples)
@@ -81,33 +79,3 @@ def transplant_tables(
                 numbers = (d.base, d.aligned, d.delta, d.ci_low, d.ci_high, d.p_value, adjusted)
                 deltas += records(rows, where | {"against": name, "quantity": quantity}, _DELTAS, numbers)
     return pd.DataFrame(values), pd.DataFrame(deltas)
-
-
-def _measured(
-    logprob: Float[np.ndarray, "language id label"],
-    truth: Int[np.ndarray, "language id"],
-    languages: Sequence[str],
-    draws: int,
-    seed: int,
-) -> dict[str, Estimate]:
-    """Each quantity of every language and, last, of their mean."""
-    n_ids = truth.shape[1]
-    answers = Answers(
-        condition="",
-        labels=tuple(map(str, range(logprob.shape[2]))),
-        language=np.repeat(languages, n_ids),
-        id=np.tile([f"{i:09}" for i in range(n_ids)], len(languages)),  # sorted as they stand: the same draws for all
-        truth=truth.ravel(),
-        logprob=logprob.reshape(-1, logprob.shape[2]),
-    )
-    found = estimates(answers, draws, seed)
-    odds = mean_estimate(right_log_odds(logprob, truth), bootstrap_weights(n_ids, draws, seed))
-    by_quantity = {"accuracy": found["accuracy"], "auc": found["auc"], "log_odds": odds}
-    return {name: _with_mean(estimate) for name, estimate in by_quantity.items()}
-
-
-def _with_mean(estimate: Estimate) -> Estimate:
-    return Estimate(
-        np.append(estimate.value, estimate.value.mean()),
-        np.column_stack([estimate.samples, estimate.samples.mean(axis=1)]),
-    )

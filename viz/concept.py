@@ -10,12 +10,13 @@ from .legends import add_legend
 from .style import GAIN, LOSS, NEUTRAL, TWO_COLUMNS, figure_style
 from .tables import conditions_in, require, rows_where
 
-LINES = {  # quantity -> what the legend says, colour, dashes: blue is the patched concept, dashed the source's language
-    "source_concept_target_language": ("patched concept, asked language", GAIN, "-"),
-    "target_concept_target_language": ("prompt's concept, asked language", LOSS, "-"),
-    "source_concept_source_language": ("patched concept, source's language", GAIN, "--"),
-    "target_concept_source_language": ("prompt's concept, source's language", LOSS, "--"),
-    "other_concept_target_language": ("another concept, asked language", NEUTRAL, "-"),
+# quantity -> what the legend says, colour, dashes: blue is the patched concept, dashed the source's language
+LINES: dict[str, tuple[str, str, tuple[float, ...]]] = {
+    "source_concept_target_language": ("patched concept, asked language", GAIN, ()),
+    "target_concept_target_language": ("prompt's concept, asked language", LOSS, ()),
+    "source_concept_source_language": ("patched concept, source's language", GAIN, (3.0, 1.5)),
+    "target_concept_source_language": ("prompt's concept, source's language", LOSS, (3.0, 1.5)),
+    "other_concept_target_language": ("another concept, asked language", NEUTRAL, ()),
 }
 POSITIONS = {"word": "word patched\nfrom the layer on", "answer": "answer position patched\nin the layer"}
 RIGHT = "target_concept_target_language"  # what an unpatched prompt should say
@@ -56,7 +57,7 @@ def plot_concept(patching_table: pd.DataFrame, unpatched_table: pd.DataFrame) ->
         for ax in axes[-1]:
             ax.set_xlabel("layer")
             ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        handles = [Line2D([], [], color=hue, ls=dash, label=text) for text, hue, dash in LINES.values()]
+        handles = [Line2D([], [], color=hue, dashes=dashes, label=text) for text, hue, dashes in LINES.values()]
         handles.append(Line2D([], [], color=LOSS, linestyle=":", label="the same, unpatched"))
         add_legend(figure, handles, columns=3)
     return figure
@@ -70,5 +71,5 @@ def _draw(ax: Axes, rows: pd.DataFrame, right: float) -> None:
             line["layer"], line["ci_low"], line["ci_high"], color=color, alpha=0.15, linewidth=0,
             gid=f"interval {quantity}",
         )  # fmt: skip
-        ax.plot(line["layer"], line["value"], color=color, linestyle=dashes, gid=quantity)
+        ax.plot(line["layer"], line["value"], color=color, dashes=dashes, gid=quantity)
     ax.grid(axis="y")
