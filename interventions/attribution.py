@@ -102,7 +102,7 @@ class _Norm:
         scaled = self.gain * (states - states.mean(-1, keepdim=True) if self.centred else states)
         normed = self.module(states).double() - self.shift
         scale = (normed * scaled).sum(-1, keepdim=True) / scaled.square().sum(-1, keepdim=True)
-        found = wanted * self.gain * scale
+        found: torch.Tensor = wanted * self.gain * scale
         return found - found.mean(-1, keepdim=True) if self.centred else found
 
 
