@@ -58,9 +58,8 @@ def steering_tables(
     values: list[dict[str, object]] = []
     deltas: list[dict[str, object]] = []
     changes: list[dict[str, object]] = []
-    for (condition, *place), run in found.items():
-        position, layer, edit = place
-        where = {"condition": condition, "position": position, "layer": layer, "edit": edit}
+    for (condition, position, layer, edit), run in found.items():
+        where: dict[str, object] = {"condition": condition, "position": position, "layer": layer, "edit": edit}
         random = found.get((condition, position, layer, f"{edit}{RANDOM}"))
         base = found.get((BASE, position, layer, edit))
         for quantity, estimate in run.measured.items():
