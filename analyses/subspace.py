@@ -170,7 +170,9 @@ def _spoken(engine: Bridged, asked: Questions, language: int, to: Layers) -> np.
         to[layer].edit(edit, layer, tokens_between(range(k * n, (k + 1) * n), first, length))
         for k, (edit, layer) in enumerate(ways, start=1)
     ]
-    said = continued(engine, rows * (1 + len(ways)), SAID, edits, tokenizer.all_special_ids)
+    # A tokenizer may have special tokens that the model has no logits for.
+    special = [token for token in tokenizer.all_special_ids if token < engine.model.unembedding.out_features]
+    said = continued(engine, rows * (1 + len(ways)), SAID, edits, special)
     return said.view(1 + len(ways), n, SAID).numpy()
 
 

@@ -100,7 +100,7 @@ class _Norm:
     ) -> Float[torch.Tensor, "row d_model"]:
         """Directions before the norm whose products with `states` are those of `wanted` behind it, less the shift's."""
         scaled = self.gain * (states - states.mean(-1, keepdim=True) if self.centred else states)
-        normed = self.module(states).double() - self.shift
+        normed: torch.Tensor = self.module(states).double() - self.shift
         scale = (normed * scaled).sum(-1, keepdim=True) / scaled.square().sum(-1, keepdim=True)
         found: torch.Tensor = wanted * self.gain * scale
         return found - found.mean(-1, keepdim=True) if self.centred else found
@@ -115,7 +115,7 @@ def _by_head(
     matrix = _exact(projection(unit)) - bias  # of the weights, and of an adapter's layers around them
     if hasattr(block, "ln1_post"):
         direction = _Norm.of(block.ln1_post).pulled(direction, z.flatten(1) @ matrix + bias)
-    return ((direction @ matrix.T).view(z.shape) * z).sum(-1)
+    return _dot((direction @ matrix.T).view(z.shape), z)
 
 
 def _differences(
@@ -125,7 +125,9 @@ def _differences(
     return torch.stack([_exact(weight[one]) - _exact(weight[list(others)]).mean(0) for one, others in rows])
 
 
-def _dot(directions: torch.Tensor, states: torch.Tensor) -> Float[torch.Tensor, "row"]:
+def _dot(
+    directions: Float[torch.Tensor, "*row width"], states: Float[torch.Tensor, "*row width"]
+) -> Float[torch.Tensor, "*row"]:
     return (directions * states).sum(-1)
 
 

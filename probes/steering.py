@@ -59,7 +59,7 @@ def steering_tables(
     deltas: list[dict[str, object]] = []
     changes: list[dict[str, object]] = []
     for (condition, position, layer, edit), run in found.items():
-        where = {"condition": condition, "position": position, "layer": layer, "edit": edit}
+        where: dict[str, object] = {"condition": condition, "position": position, "layer": layer, "edit": edit}
         random = found.get((condition, position, layer, f"{edit}{RANDOM}"))
         base = found.get((BASE, position, layer, edit))
         for quantity, estimate in run.measured.items():

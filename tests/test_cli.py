@@ -85,7 +85,10 @@ def test_train_then_cache_then_eval(caches: Path) -> None:
     assert invoke("eval", caches / "base.h5", "--limit", 3).exit_code == 0
 
 
-@pytest.mark.parametrize("name", ["accuracy", "logit-lens", "tuned-lens", "pca", "alignment", "linear", "neurons"])
+PROBES = ("accuracy", "logit-lens", "tuned-lens", "pca", "alignment", "linear", "neurons", "subspace", "attribution")
+
+
+@pytest.mark.parametrize("name", PROBES)
 def test_probe_writes_tables_and_figures(caches: Path, tmp_path: Path, name: str) -> None:
     arguments = (caches / "base.h5", caches / "aligned.h5", "--out", tmp_path, "--draws", 100, "--layers", "1,3")
     result = invoke("probe", name, *arguments, "--json")
@@ -102,7 +105,7 @@ def test_probe_writes_tables_and_figures(caches: Path, tmp_path: Path, name: str
 
 
 def test_probe_of_the_base_alone(caches: Path, tmp_path: Path) -> None:
-    for name in ("accuracy", "alignment"):
+    for name in ("accuracy", "alignment", "attribution"):
         assert invoke("probe", name, caches / "base.h5", "--out", tmp_path, "--draws", 100).exit_code == 0
     assert not (tmp_path / "tables" / "accuracy_delta.csv").exists()
 
