@@ -57,7 +57,7 @@ def _check_probes(study: Study) -> None:
         for layer in settings.probes.layers:
             if not 0 <= layer <= n_layers:
                 raise UsageError(f"probes.layers: Layer {layer} was asked for; the model has layers 0 to {n_layers}.")
-    if "alignment" in settings.probes.names:
+    if any(ANALYSES[name].pivot for name in settings.probes.names):
         _check_language(study, "probes.pivot: Pivot", settings.probes.pivot)
     parallel = [name for name in settings.probes.names if ANALYSES[name].reads]
     if parallel:

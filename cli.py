@@ -308,6 +308,7 @@ def probe(
     corpus: Annotated[
         Path | None, typer.Option("--corpus", help="neurons: folder of CODE.txt, a text a line; else the questions.")
     ] = None,
+    device: DeviceOption = "auto",
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -315,7 +316,9 @@ def probe(
     from .analyses import Settings, analyse
     from .results import draw_figures, write_tables
 
-    settings = Settings(draws, seed, pivot, layer_numbers(layers), limit=limit, corpus=corpus, scratch=out / ".parts")
+    settings = Settings(
+        draws, seed, pivot, layer_numbers(layers), limit=limit, device=device, corpus=corpus, scratch=out / ".parts"
+    )
     with _opened(caches) as opened, progress(name) as report:
         tables = analyse(name, opened, settings, report)
     paths = [*write_tables(tables, out / "tables"), *draw_figures(tables, out / "figures")]

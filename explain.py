@@ -7,15 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from .findings import SIGNIFICANT
+from .probes.statistics import holm
 
 Tables = Mapping[str, pd.DataFrame]
 Row = Mapping[str, Any]
 Said = tuple[str, Sequence[str]]  # an answer and the figures behind it
 
 CHANCE = 0.5  # of AUC
+FEWEST_LANGUAGES = 6  # a bootstrap over fewer cannot have p < 0.05
+UNTRANSLATED = ("copied", "shuffled")  # how grids describe what the controls of translation were trained on
 # Of the measures of alignment, those that are smaller where languages are more alike, and those of one language alone.
 DISTANCES, OF_ONE = ("centroid_distance",), ("anisotropy",)
 
@@ -47,6 +51,10 @@ class Run:
         for column, value in {"condition": self.condition, **values}.items():
             found = found[found[column] == value] if column in found else found.iloc[:0]
         return found.to_dict("records")  # type: ignore[return-value]
+
+    def every(self, table: str) -> list[Row]:
+        """All rows of a table, whatever the condition."""
+        return self.tables.get(table, pd.DataFrame()).to_dict("records")  # type: ignore[return-value]
 
     def mean(self, quantity: str) -> Row | None:
         """The difference from the base over the languages that were not trained on, or over all where all were."""
@@ -103,22 +111,29 @@ def _losses(run: Run) -> Said:
 
 
 def _control(run: Run) -> Said:
+    """Against adapters that were tuned on the same questions, and learnt no translation from them."""
+    trained_on = {row["condition"]: row["train_set"] for row in run.every("grid")}
+    if trained_on.get(run.group, "").endswith(UNTRANSLATED):
+        return "It is itself a control: nothing true was translated in its training.", ()
     compared = [
         row
         for row in run.rows("grid_groups", condition=run.group, quantity="auc")
-        if row["against"] != "base" and row["group"] in ("unseen", "all")
+        if trained_on.get(row["against"], "").endswith(UNTRANSLATED) and row["group"] in ("unseen", "all")
     ]
     by_control = {row["against"]: row for row in sorted(compared, key=lambda row: row["group"])}  # unseen over all
     if not by_control:
         return (
-            "Unknown: nothing here was trained on the same questions without their translations. Add adapters with "
-            "`objective: copy` and `objective: shuffle` to the study.",
+            "Unknown: no adapter was trained on the same questions without their translations. Add one with "
+            "`objective: copy`, and one with `objective: shuffle`, to the study.",
             (),
         )
     figures = [
-        f"AUC against {name} over {row['n_languages']} {row['group']} languages: {row['delta']:+.3f} {_interval(row)}."
+        f"AUC against {name} ({trained_on[name]}) over {row['n_languages']} {row['group']} languages: "
+        f"{row['delta']:+.3f} {_interval(row)}."
         for name, row in by_control.items()
     ]
+    if min(row["n_languages"] for row in by_control.values()) < FEWEST_LANGUAGES:
+        return f"Unknown: fewer than {FEWEST_LANGUAGES} languages are too few to tell.", figures
     better = [name for name, row in by_control.items() if _sure(row) and row["delta"] > 0]
     if len(better) == len(by_control):
         return f"It is better than {' and '.join(better)}, so translation has a part in it.", figures
@@ -145,23 +160,27 @@ def _alignment(run: Run) -> Said:
             figures.append(f"{quantity} at {position}: {way} in layers {spans}, {most}.")
     if not figures:
         return f"No evidence that any of {len(groups)} measures moved in any layer, after Holm over layers.", ()
+    figures.append(
+        f"{len(groups)} measures and positions were looked at, each corrected over layers: by chance one in 20 moves."
+    )
     ways = [f"{likeness} alike at {position} by {', '.join(names)}" for (likeness, position), names in by_way.items()]
     return f"In some layers, after Holm, languages became {'; '.join(ways)}.", figures
 
 
 def _cause(run: Run) -> Said:
-    """States and blocks that carry the change, and whether parallel English states mend answers."""
-    groups = run.rows("transplant_delta", language="all", kind="adapter_only", against="base")
-    patched = run.rows("repair_delta", language="all", quantity="repaired", against="same label")
-    if not groups and not patched:
+    """Blocks that carry the change, and whether states of the parallel English question mend answers."""
+    only = run.rows("transplant_delta", language="all", kind="adapter_only", against="base")
+    alone = _adjusted([row for row in only if row["quantity"] in ("auc", "log_odds")])
+    patched = _adjusted(run.rows("repair_delta", language="all", quantity="repaired", against="same label"))
+    if not alone and not patched:
         return _unknown("transplant", "repair"), ()
-    figures = []
-    for quantity, name in (("auc", "AUC"), ("log_odds", "log odds of the right label")):
-        alone = [row for row in groups if row["quantity"] == quantity and _sure(row, "p_holm")]
-        figures += [
-            f"The adapter in blocks {row['blocks']} alone moves {name} by {row['delta']:+.3f} {_interval(row)}."
-            for row in alone
-        ]
+    names = {"auc": "AUC", "log_odds": "log odds of the right label"}
+    figures = [
+        f"The adapter in blocks {row['blocks']} alone moves {names[row['quantity']]} by {row['delta']:+.3f} "
+        f"{_interval(row)}."
+        for row in alone
+        if _sure(row, "p_holm")
+    ]
     mended = [row for row in patched if _sure(row, "p_holm") and row["delta"] > 0]
     if mended:
         top = max(mended, key=lambda row: row["delta"])
@@ -170,11 +189,17 @@ def _cause(run: Run) -> Said:
             f"the same label: most at {top['position']}, layer {top['layer']}: {top['delta']:+.3f} {_interval(top)}."
         )
     elif patched:
-        figures.append("States of the parallel English question repair no more than others with the same label.")
+        figures.append(
+            "No evidence that states of the parallel English question repair more than any of the same label."
+        )
     auc = run.mean("auc")
-    if auc is None or not _sure(auc) or auc["delta"] <= 0:
-        return "There is no gain in discrimination to be caused.", figures
-    carried = [row for row in groups if row["quantity"] == "auc" and _sure(row, "p_holm") and row["delta"] > 0]
+    if auc is None:
+        return _unknown("accuracy"), figures
+    if not _sure(auc) or auc["delta"] <= 0:
+        return "No evidence of a gain in discrimination, so there is none to explain.", figures
+    if not alone:
+        return _unknown("transplant"), figures
+    carried = [row for row in alone if row["quantity"] == "auc" and _sure(row, "p_holm") and row["delta"] > 0]
     if not carried:
         return "No evidence of where the gain comes from: no group of blocks gives it alone.", figures
     spans = " and ".join(row["blocks"] for row in carried)
@@ -231,6 +256,12 @@ def _sure(row: Row, p: str = "p_value") -> bool:
 
 def _over(row: Row) -> str:
     return f"over {row['n_languages']} {'unseen languages' if row['group'] == 'untrained' else 'languages'}"
+
+
+def _adjusted(rows: Sequence[Row]) -> list[Row]:
+    """Rows with p_holm over all of them: whoever looks for the largest has looked at all."""
+    adjusted = holm(np.array([row["p_value"] for row in rows], dtype=float)) if rows else ()
+    return [{**row, "p_holm": float(p)} for row, p in zip(rows, adjusted, strict=True)]
 
 
 def _change(row: Row, prefix: str = "") -> str:

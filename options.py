@@ -47,6 +47,6 @@ def layer_numbers(text: str | None) -> tuple[int, ...] | None:
     if text is None:
         return None
     try:
-        return tuple(int(part) for part in text.split(","))
+        return tuple(sorted({int(part) for part in text.split(",")}))
     except ValueError:
         raise UsageError(f"--layers {text!r} is not a list of numbers such as 0,6,12.") from None

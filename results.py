@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+NAMES = {
+    "condition": str,
+    "language": str,
+    "against": str,
+}  # columns of tables that hold names, whatever they look like
+
+
 def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
     """One CSV per table, each complete under its name or not there."""
     paths = []
@@ -104,7 +111,8 @@ def _pictures(folder: Path, test: str) -> list[tuple[str, bytes]]:
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     """The CSV tables in `folder`, by name."""
     tables = {
-        path.stem: pd.read_csv(path, keep_default_na=False, na_values=[""]) for path in sorted(folder.glob("*.csv"))
+        path.stem: pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=NAMES)
+        for path in sorted(folder.glob("*.csv"))
     }
     if not tables:
         raise StudyError(f"{folder} holds no CSV tables. Make them with `babelscope probe` or `babelscope study run`.")

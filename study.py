@@ -178,23 +178,21 @@ class Study:
         return frozenset(code for direction in directions for code in direction)
 
     def against(self) -> dict[str, list[str]]:
-        """What each condition is compared with: the base, and an adapter its control."""
+        """What each condition is compared with: the base, and an adapter its controls."""
         compared = {condition.group: ["base"] for condition in self.conditions[1:]}
         for name, adapter in self.settings.adapters.items():
-            if (control := adapter.control or self._copy_of(adapter)) is not None:
-                compared[name].append(control)
+            compared[name] += [adapter.control] if adapter.control else self._untranslated(adapter)
         return compared
 
-    def _copy_of(self, adapter: AdapterSettings) -> str | None:
-        """The adapter that was trained on the same questions, copied."""
+    def _untranslated(self, adapter: AdapterSettings) -> list[str]:
+        """The adapters that were trained on the same questions, copied or shuffled."""
 
         def questions(one: AdapterSettings) -> tuple[object, ...]:
             return sorted(one.pairs), one.number, one.cross_task, one.data
 
-        if adapter.objective != "translate":
-            return None
-        copies = {name: one for name, one in self.settings.adapters.items() if one.objective == "copy"}
-        return next((name for name, one in copies.items() if questions(one) == questions(adapter)), None)
+        others = {name: one for name, one in self.settings.adapters.items() if one.objective in ("copy", "shuffle")}
+        wanted = questions(adapter) if adapter.objective == "translate" else None
+        return [name for name, one in others.items() if questions(one) == wanted]
 
     def _train(self, condition: Condition, bench: "_Bench") -> Stage:
         from .compute import choose_compute
@@ -391,7 +389,8 @@ class Study:
             p.panels,
             scoring=scoring,
             lens_limit=p.lens_limit,
-            scratch=self.folder / ".parts",
+            device=self.settings.device,
+            scratch=self.place("activations", asked.name) / ".parts",
         )
 
     def _recorded(self, stage: str, inputs: dict[str, Any]) -> bool:

@@ -33,6 +33,7 @@ class Analysis:
     question: str  # that it answers, in a few words
     run: Callable[[Conditions, Progress], Tables]
     reads: tuple[str, ...] = ()  # positions whose residual stream it needs
+    pivot: bool = False  # whether it compares a pivot language with others
 
 
 # name -> row
@@ -42,14 +43,18 @@ ANALYSES: dict[str, Analysis] = {
     "tuned-lens": Analysis("What does each layer already know?", tuned_lens, ("last",)),
     "pca": Analysis("Where do languages lie, in the directions of most variance?", pca, ("mean",)),
     "umap": Analysis("Which states are neighbours?", umap, ("mean",)),
-    "alignment": Analysis("Do translations have like states?", alignment, ("last", "mean")),
-    "linear": Analysis("What can a linear classifier read, also across languages?", linear, ("last", "mean")),
-    "repair": Analysis("Does the parallel English state mend another language's answer?", repair),
+    "alignment": Analysis("Do translations have like states?", alignment, ("last", "mean"), pivot=True),
+    "linear": Analysis(
+        "What can a linear classifier read, also across languages?", linear, ("last", "mean"), pivot=True
+    ),
+    "repair": Analysis("Does the parallel English state mend another language's answer?", repair, pivot=True),
     "transplant": Analysis("Which layers carry what the adapter changed?", transplant, ("last",)),
     "neurons": Analysis("Which neurons serve which languages, and what do languages lose without them?", neurons),
     "concept": Analysis("Do states carry a concept apart from its language?", concept),
     "patchscopes": Analysis("Which word does the model read out of a word's state?", patchscopes),
-    "subspace": Analysis("Do the directions of language carry answers and output?", subspace, ("last", "mean")),
+    "subspace": Analysis(
+        "Do the directions of language carry answers and output?", subspace, ("last", "mean"), pivot=True
+    ),
     "attribution": Analysis("Which layers and heads speak for the right answer?", attribution),
 }
 
@@ -67,8 +72,10 @@ def analyse(
 
     Raises:
         UsageError: no such analysis, no base, or a layer or pivot that the caches do not have.
-        CacheError: caches of different models, tasks or prompts.
+        CacheError: caches of different models, tasks or prompts, or without the positions that it reads.
     """
     if name not in ANALYSES:
         raise UsageError(f"Unknown probe {name!r}. Known: {', '.join(ANALYSES)}.")
-    return ANALYSES[name].run(Conditions(caches, settings or Settings()), on_progress)
+    analysis, conditions = ANALYSES[name], Conditions(caches, settings or Settings())
+    conditions.require(analysis.reads, analysis.pivot)
+    return analysis.run(conditions, on_progress)

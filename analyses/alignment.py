@@ -5,13 +5,11 @@ from collections import defaultdict
 import numpy as np
 import pandas as pd
 
-from ..errors import UsageError
 from ..probes.accuracy import estimates
 from ..probes.alignment import matrix_table, mean_tables, pair_tables, pivot_tables
 from ..probes.alignment_agreement import agreement_table
 from ..probes.alignment_measures import measure
 from ..probes.statistics import holm
-from ..tasks import language
 from .accuracy import read_answers
 from .conditions import Conditions, Progress, Tables, filled
 
@@ -24,10 +22,6 @@ def alignment(conditions: Conditions, on_progress: Progress) -> Tables:
     """Alignment with the pivot, with all other languages, over all pairs; and which measures agree with one another."""
     s = conditions.settings
     languages = conditions.languages
-    if s.pivot not in languages:
-        raise UsageError(f"Pivot {s.pivot!r} ({language(s.pivot).name}) is not in the cache: {' '.join(languages)}.")
-    if len(languages) < 2:
-        raise UsageError(f"Alignment needs a language besides the pivot {s.pivot!r}; {conditions.base.path} has none.")
     todo = [(position, layer) for position in ("last", "mean") for layer in conditions.layers()]
     items, outcomes = _items(conditions), _outcomes(conditions)
     found = defaultdict(list)

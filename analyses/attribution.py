@@ -22,7 +22,7 @@ def attribution(conditions: Conditions, on_progress: Progress) -> Tables:
         DataError: all questions have the same label.
     """
     s = conditions.settings
-    base = open_base(conditions.base)
+    base = open_base(conditions.base, s.device)
     asked = questions(conditions, base, N_IDS)
     pairs = label_pairs(asked.truth[0])  # labels are the same in all languages
     chosen = pairs.ravel()

@@ -50,7 +50,11 @@ def concept(conditions: Conditions, on_progress: Progress) -> Tables:
         DataError: fewer than three concepts (the settings' limit).
     """
     s = conditions.settings
-    words, layers, base = load_words(), conditions.layers(DEPTHS), open_base(conditions.base)
+    words, layers, base = (
+        load_words(),
+        conditions.layers(DEPTHS),
+        open_base(conditions.base, s.device),
+    )
     drawn = trios(words.concepts, N_CONCEPTS if s.limit is None else s.limit, s.seed)
     inputs = {"concept": identities(conditions), "layers": layers, "concepts": len(drawn), "seed": s.seed}
     patched, unpatched = {}, {}

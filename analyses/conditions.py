@@ -1,6 +1,6 @@
 """Caches of one experiment, and the choices that all analyses share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from ..activations.store import Cache, together
-from ..errors import DataError, UsageError
+from ..errors import CacheError, DataError, UsageError
 
 Tables = dict[str, pd.DataFrame]
 Progress = Callable[[int, int], None]
@@ -28,6 +28,7 @@ class Settings:
     limit: int | None = None  # ids per language
     scoring: str = "full"  # of answers: full, or paper (see activations.store.Scores)
     lens_limit: int | None = None  # ids per language for the lens, which is the costly one
+    device: str = "auto"  # of analyses that run the model
     corpus: Path | None = None  # folder of CODE.txt, a text a line, for analyses that want running text
     scratch: Path | None = None  # where long analyses keep finished parts until the whole is done; None: nowhere
 
@@ -73,6 +74,25 @@ class Conditions:
         """Row of the cache for each [language, id]."""
         row_of = {key: row for row, key in enumerate(zip(self.examples["language"], self.examples["id"], strict=True))}
         return np.array([[row_of[code, i] for i in self.ids] for code in self.languages])
+
+    def require(self, positions: Sequence[str], pivot: bool) -> None:
+        """Check what an analysis needs before it begins.
+
+        Raises:
+            CacheError: a cache has not kept a position.
+            UsageError: the pivot, or another language beside it, is not in the caches.
+        """
+        for cache in self.caches.values():
+            if missing := set(positions) - set(cache.positions):
+                raise CacheError(
+                    f"{cache.path} has no states at {' and '.join(sorted(missing))}; it has {', '.join(cache.arrays)}. "
+                    "Cache them with --keep last,mean."
+                )
+        if pivot and (self.settings.pivot not in self.languages or len(self.languages) < 2):
+            raise UsageError(
+                f"The pivot {self.settings.pivot!r} is compared with other languages; {self.base.path} has "
+                f"{' '.join(self.languages)}. Choose another --pivot, or cache more languages."
+            )
 
     def trained(self, condition: str) -> list[str] | None:
         """Languages in the training pairs of a condition's adapter; None for an adapter of unknown making."""

@@ -8,8 +8,10 @@ from .conditions import Conditions
 LEAST = 3  # texts per language
 
 
-def corpus(conditions: Conditions) -> dict[str, list[str]]:
+def corpus(conditions: Conditions, most: int) -> dict[str, list[str]]:
     """Texts by language, none twice: the lines of CORPUS/CODE.txt, or else the questions without demonstrations.
+
+    Of each language the first `most`, or as many as the settings' limit.
 
     The questions stay parallel: a question that repeats in any language is left out of all.
 
@@ -18,13 +20,14 @@ def corpus(conditions: Conditions) -> dict[str, list[str]]:
         DataError: a language has fewer than 3 texts.
     """
     s = conditions.settings
-    texts = _questions(conditions) if s.corpus is None else _lines(s.corpus, conditions.languages)
+    every = _questions(conditions) if s.corpus is None else _lines(s.corpus, conditions.languages)
+    texts = {code: found[: s.limit or most] for code, found in every.items()}
     for code, found in texts.items():
         if len(found) < LEAST:
             where = s.corpus / f"{code}.txt" if s.corpus else conditions.base.path
             raise DataError(
                 f"{where} has {len(found)} different texts in {code!r}, expected at least {LEAST}: some are counted "
-                "over, others are kept to test on. Give more."
+                "over, others are kept to test on. Give more, or a higher --limit."
             )
     return texts
 

@@ -13,6 +13,7 @@ from ..probes.logit_lens import LensScores
 from .conditions import Conditions
 from .threads import workers
 
+OF_LANGUAGES = ("likeliest", "likeliest_probability")  # fields of LensScores with a row per language
 BLOCK = 128  # states that are unembedded together; their distributions over the vocabulary are held meanwhile
 
 
@@ -62,11 +63,14 @@ class Gathered:
     @classmethod
     def of(cls, scored: Sequence[PackScores], n_languages: int, ids: int) -> Self:
         def joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
-            rows_first = np.swapaxes(np.concatenate(arrays, axis=1), 0, 1)
-            by_language = len(rows_first) == n_languages * ids
-            return rows_first.reshape(n_languages, ids, *rows_first.shape[1:]) if by_language else rows_first
+            return np.swapaxes(np.concatenate(arrays, axis=1), 0, 1)
+
+        def by_id(arrays: Sequence[np.ndarray]) -> np.ndarray:
+            rows_first = joined(arrays)
+            return rows_first.reshape(n_languages, ids, *rows_first.shape[1:])
 
         found = {
-            field.name: joined([getattr(scores, field.name) for scores, _ in scored]) for field in fields(LensScores)
+            field.name: (joined if field.name in OF_LANGUAGES else by_id)([getattr(s, field.name) for s, _ in scored])
+            for field in fields(LensScores)
         }
-        return cls(**found, token_energy=joined([energy for _, energy in scored]))
+        return cls(**found, token_energy=by_id([energy for _, energy in scored]))

@@ -3,23 +3,14 @@
 import numpy as np
 import pandas as pd
 
-from ..errors import DataError, UsageError
+from ..errors import DataError
 from ..probes.linear import linear_probe_tables
-from ..tasks import language
 from .conditions import Conditions, Progress, Tables, filled
 
 
 def linear(conditions: Conditions, on_progress: Progress) -> Tables:
     """Accuracy of linear probes of language and label on held-out ids, by layer and position."""
     s = conditions.settings
-    if s.pivot not in conditions.languages:
-        raise UsageError(
-            f"Pivot {s.pivot!r} ({language(s.pivot).name}) is not in the cache: {' '.join(conditions.languages)}."
-        )
-    if len(conditions.languages) < 2:
-        raise UsageError(
-            f"Linear probes need a language besides the pivot {s.pivot!r}; {conditions.base.path} has none."
-        )
     labels = _labels(conditions)
     todo = [(position, layer) for position in ("last", "mean") for layer in conditions.layers()]
     values, deltas = [], []

@@ -80,12 +80,13 @@ def _tables(
         deltas.append(_without(delta, absent))
     found_tokens = [_token_table(found, name, codes, layers, tokenizer) for name, found in by_condition.items()]
     found_shares = [share_table(of.mean(axis=1), codes, layers, spoken, name) for name, of in shares.items()]
+    told = pd.concat(found_shares, ignore_index=True)
     return filled(
         {
             "logit_lens": pd.concat(values, ignore_index=True),
             "logit_lens_delta": pd.concat(deltas, ignore_index=True),
             "logit_lens_tokens": pd.concat(found_tokens, ignore_index=True),
-            "logit_lens_languages": pd.concat(found_shares, ignore_index=True),
+            "logit_lens_languages": told if set(codes) != {"en"} else told.iloc[:0],  # nothing to tell English from
         }
     )
 

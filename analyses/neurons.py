@@ -8,6 +8,7 @@ import pandas as pd
 
 from ..activations.neurons import count_active, n_special, silenced
 from ..activations.surprisal import EncodedTexts, bits, encode_texts
+from ..errors import UsageError
 from ..models import Model, adapted
 from ..probes.neuron_ablation import Ablation, ablation_tables, random_neurons
 from ..probes.neurons import LanguageNeurons, change_tables, language_neurons, layer_table, neuron_table, overlap_table
@@ -32,8 +33,12 @@ def neurons(conditions: Conditions, on_progress: Progress) -> Tables:
         DataError, UsageError: see `corpus`; fewer than two languages.
     """
     s, languages = conditions.settings, conditions.languages
-    texts = {code: found[: s.limit or TEXTS] for code, found in corpus(conditions).items()}
-    base = open_base(conditions.base)
+    if len(languages) < 2:
+        raise UsageError(
+            f"Neurons of a language are told from those of others; {conditions.base.path} has one language."
+        )
+    texts = corpus(conditions, TEXTS)
+    base = open_base(conditions.base, s.device)
     n_tested = max(1, min(TESTED, (min(map(len, texts.values())) - 1) // 2))
     counted = [encode_texts(base.tokenizer, texts[code][:-n_tested]).rows for code in languages]
     tested = [encode_texts(base.tokenizer, texts[code][-n_tested:], TESTED_TOKENS) for code in languages]

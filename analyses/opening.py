@@ -7,7 +7,7 @@ from ..errors import DataError
 from ..models import Model, fingerprints, open_model, resolve
 
 
-def open_base(cache: Cache, device: str = "auto") -> Model:
+def open_base(cache: Cache, device: str) -> Model:
     """The model that `cache` was made with, in the same precision and without its adapter.
 
     Raises:

@@ -47,7 +47,11 @@ def patchscopes(conditions: Conditions, on_progress: Progress) -> Tables:
         DataError: fewer than two concepts (the settings' limit).
     """
     s = conditions.settings
-    words, layers, base = load_words(), conditions.layers(DEPTHS), open_base(conditions.base)
+    words, layers, base = (
+        load_words(),
+        conditions.layers(DEPTHS),
+        open_base(conditions.base, s.device),
+    )
     concepts = _concepts(words, N_CONCEPTS if s.limit is None else s.limit, s.seed)
     inputs = {"patchscopes": identities(conditions), "layers": layers, "concepts": concepts, "prompts": PROMPTS}
     measured: dict[str, np.ndarray] = {}

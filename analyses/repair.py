@@ -8,7 +8,6 @@ import pandas as pd
 import torch
 
 from ..activations.tokens import EncodedPrompt
-from ..errors import UsageError
 from ..interventions.bridge import Bridged
 from ..interventions.edits import last_tokens, replacing
 from ..interventions.run import hook_name, label_log_probabilities, run
@@ -33,22 +32,17 @@ def repair(conditions: Conditions, on_progress: Progress) -> Tables:
     Positions: `last` (the answer position) and `question` (the question's last token).
 
     Raises:
-        UsageError: the pivot is not in the caches, or there is no other language.
         DataError: too few questions, see `probes.repair.donors`.
     """
     s = conditions.settings
-    if s.pivot not in conditions.languages or len(conditions.languages) < 2:
-        raise UsageError(
-            f"Repair patching puts states of the pivot {s.pivot!r} into other languages' runs; {conditions.base.path} "
-            f"has {' '.join(conditions.languages)}."
-        )
     layers = conditions.layers(DEPTHS)
-    base = open_base(conditions.base)
+    base = open_base(conditions.base, s.device)
     asked = questions(conditions, base, N_IDS)
     pivot = conditions.languages.index(s.pivot)
     others = [i for i in range(len(conditions.languages)) if i != pivot]
     sources = donors(asked.truth[pivot], s.seed)
-    inputs = {"repair": identities(conditions), "layers": layers, "ids": asked.truth.shape[1], "seed": s.seed}
+    ids = asked.truth.shape[1]
+    inputs = {"repair": identities(conditions), "layers": layers, "ids": ids, "seed": s.seed, "from": s.pivot}
     tables: list[tuple[pd.DataFrame, pd.DataFrame]] = []
     done, total = 0, len(conditions.caches) * len(others)
     with parts(s.scratch, inputs) as kept:

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from ..errors import DataError, UsageError
+from ..errors import DataError
 from ..interventions.bridge import Bridged
 from ..interventions.edits import Edit, Places, adding, removing, tokens_between
 from ..interventions.generate import continued
@@ -59,20 +59,14 @@ def subspace(conditions: Conditions, on_progress: Progress) -> Tables:
     answer position (`last`) and at all tokens of the question; `text` is a text's beginning, which the model continues.
 
     Raises:
-        UsageError: the pivot is not in the caches, or there is no other language.
         DataError: fewer than two ids.
     """
     s, codes = conditions.settings, conditions.languages
-    if s.pivot not in codes or len(codes) < 2:
-        raise UsageError(
-            f"Steering goes towards the pivot {s.pivot!r} from another language; {conditions.base.path} has "
-            f"{' '.join(codes)}."
-        )
     half = len(conditions.ids) // 2
     if not half:
         raise DataError(f"{conditions.base.path}: directions and runs need ids of their own; two, found one.")
     n_ids = half if s.limit is not None else min(half, N_IDS)
-    layers, base = conditions.layers(DEPTHS), open_base(conditions.base)
+    layers, base = conditions.layers(DEPTHS), open_base(conditions.base, conditions.settings.device)
     asked = questions(Conditions(conditions.caches, replace(s, limit=n_ids)), base, n_ids)
     others = [code for code in codes if code != s.pivot]
     inputs = {"subspace": identities(conditions), "layers": layers, "ids": [half, n_ids], "seed": s.seed, "to": s.pivot}

@@ -40,7 +40,7 @@ def transplant(conditions: Conditions, on_progress: Progress) -> Tables:
         raise UsageError(
             "A transplant needs an adapter's cache beside the base's: `probe transplant base.h5 other.h5`."
         )
-    base = open_base(conditions.base)
+    base = open_base(conditions.base, s.device)
     asked = questions(conditions, base, N_IDS)
     ends = _ends(conditions)
     inputs = {"transplant": identities(conditions), "ends": ends, "ids": asked.truth.shape[1]}

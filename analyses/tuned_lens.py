@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int
 
 from ..activations.tokens import vocabulary_texts
-from ..errors import DataError
+from ..errors import DataError, UsageError
 from ..models import open_tokenizer
 from ..probes.logit_lens import lens_scores, lens_tables
 from ..probes.tuned_lens import Translator, constant_translator
@@ -32,6 +32,7 @@ def tuned_lens(conditions: Conditions, on_progress: Progress) -> Tables:
 
     Raises:
         DataError: fewer than five ids, of which none could be held out.
+        UsageError: no layer below the last was chosen.
     """
     ids = conditions.rows.shape[1]
     if ids < 5:
@@ -44,6 +45,8 @@ def tuned_lens(conditions: Conditions, on_progress: Progress) -> Tables:
     head = open_unembedding(name, dtype=conditions.base.attributes["compute_dtype"])
     words = LensWords.of(conditions, vocabulary_texts(open_tokenizer(name)))
     layers = [layer for layer in conditions.layers() if layer < conditions.base.n_layers]
+    if not layers:
+        raise UsageError("The tuned lens translates layers below the last; --layers names none.")
     packs = make_packs(conditions, held_out.shape[1])
     total = len(layers) + 3 * len(packs)
 

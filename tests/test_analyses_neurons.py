@@ -82,7 +82,7 @@ def test_texts_of_ones_own(cache: Cache, tmp_path: Path) -> None:
 
 
 def test_texts_are_the_questions_once_each(cache: Cache) -> None:
-    texts = corpus(Conditions({"base": cache}))
+    texts = corpus(Conditions({"base": cache}), most=100)
     assert list(texts) == list(LANGUAGES)
     assert {len(found) for found in texts.values()} == {8}
     assert texts["en"][0] == cache.prompts()[0].example.text
