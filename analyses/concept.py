@@ -34,7 +34,7 @@ POSITIONS = (WORD, ANSWER)
 # A prompt that asks for concept B, by the language it asks for. Small models know these pairs best.
 TARGETS: dict[str, Pair] = {"zh": ("en", "zh"), "ja": ("en", "ja"), "en": ("ja", "en"), "de": ("en", "de")}
 # Prompts that ask for concept A. A target takes those that have nothing of the language it asks for, so that its word
-# for A is in none of them; the first one is the single source.
+# for A is in none of them.
 SOURCES: tuple[Pair, ...] = (("de", "en"), ("ja", "zh"), ("fr", "ja"), ("nl", "en"), ("it", "zh"), ("es", "ja"))
 
 States = Mapping[Pair, Float[torch.Tensor, "trio position layer d_model"]]
@@ -81,8 +81,12 @@ def concept(conditions: Conditions, on_progress: Progress) -> Tables:
 
 
 def sources_of(target: str) -> list[Pair]:
-    """The source prompts that a target takes."""
-    return [pair for pair in SOURCES if target not in pair]
+    """The source prompts that a target takes, the single one first.
+
+    The single one asks for another language than the target's prompt gives its word in: there, B's word stands already.
+    """
+    usable = [pair for pair in SOURCES if target not in pair]
+    return sorted(usable, key=lambda pair: pair[1] == TARGETS[target][0])
 
 
 def _source_states(

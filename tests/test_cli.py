@@ -157,7 +157,11 @@ WRONG = [
     (("probe", "tsne", "BASE", "--out", "OUT"), "Unknown probe 'tsne'. Known: accuracy", 2),
     (("probe", "pca", "BASE", "--out", "OUT", "--layers", "one"), "--layers 'one' is not a list of numbers", 2),
     (("probe", "pca", "BASE", "--out", "OUT", "--layers", "77"), "Layer 77 was asked for", 2),
-    (("probe", "alignment", "BASE", "--out", "OUT", "--pivot", "fr"), "The pivot 'fr' is compared with other languages", 2),
+    (
+        ("probe", "alignment", "BASE", "--out", "OUT", "--pivot", "fr"),
+        "The pivot 'fr' is compared with other languages",
+        2,
+    ),
     (("probe", "pca", "BASE", "BASE", "--out", "OUT"), "two are alike", 2),
     (("plot", "nowhere", "--out", "OUT"), "holds no CSV tables", 1),
     (("report", "nowhere"), "holds no CSV tables", 1),

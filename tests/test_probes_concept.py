@@ -81,8 +81,9 @@ def test_shared_beginnings_count_for_none() -> None:
 
 
 def test_no_source_prompt_has_the_language_that_is_asked_for() -> None:
-    for code, (_, asked) in TARGETS.items():
+    for code, (given, asked) in TARGETS.items():
         assert code == asked
+        assert sources_of(code)[0][1] != given  # what the single source asks for does not stand in the prompt
         assert len(sources_of(code)) > 2
         assert all(code not in pair for pair in sources_of(code))
     assert len({pair[0] for pair in SOURCES}) == len(SOURCES)
