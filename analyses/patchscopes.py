@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 N_CONCEPTS = 24  # unless the settings have a limit
 DEPTHS = 9  # layers that are read, spread from the first block to the last, unless the settings name some
-ENGLISH, OWN = "english", "own"  # whose word is looked for: the concept's in English, or in the state's own language
+ENGLISH, OWN = "english", "own"  # which word of the concept is looked for: in English, or in the state's own language
 PLACE = "?"  # the token whose state is replaced
 
 # name -> target prompt: what stands before the arrow is repeated, or said in English
@@ -124,9 +124,9 @@ def read(
 def _tables(
     conditions: Conditions, measured: Mapping[str, np.ndarray], word: str, layers: Sequence[int]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """English words for all languages, own words for all but English."""
+    """Own words for all languages, English ones for all but English, where they are one."""
     s, which = conditions.settings, (ENGLISH, OWN).index(word)
-    languages = [code for code in conditions.languages if word == ENGLISH or code != "en"]
+    languages = [code for code in conditions.languages if word == OWN or code != "en"]
     if not languages:
         return pd.DataFrame(), pd.DataFrame()
     rows = [conditions.languages.index(code) for code in languages]

@@ -58,7 +58,7 @@ def plot_concept(patching_table: pd.DataFrame, unpatched_table: pd.DataFrame) ->
             ax.set_xlabel("layer")
             ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         handles = [Line2D([], [], color=hue, dashes=dashes, label=text) for text, hue, dashes in LINES.values()]
-        handles.append(Line2D([], [], color=LOSS, linestyle=":", label="the same, unpatched"))
+        handles.append(Line2D([], [], color=LOSS, linestyle=":", label="prompt's concept, unpatched"))
         add_legend(figure, handles, columns=3)
     return figure
 
