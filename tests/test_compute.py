@@ -17,7 +17,6 @@ from babelscope.plan import KNOWN, _Measures
 from babelscope.tasks import Asking, few_shot_prompts, load_task
 from babelscope.training.batches import Batch
 from babelscope.training.loop import _summed_loss
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 GPU = torch.device("cuda", 0)
 
@@ -51,37 +50,31 @@ def move_inputs(place: torch.device, module: object, args: Any, kwargs: Any) -> 
 
 
 def test_tensors_meet_on_one_device_when_layers_lie_on_two(tiny: Callable[..., Model]) -> None:
-    """On pretended GPUs, where tensors have no values but a device, and operations across devices fail as on real ones.
+    """The second device is torch's `meta`: tensors there have no values, and most that mixes devices fails as on GPUs.
 
     What is computed is checked elsewhere; what can go wrong on several devices is where it is computed.
     """
     model = tiny()
-    first, second = torch.device("cuda", 0), torch.device("cuda", 1)
-    places = {"model.embed_tokens": first, "model.rotary_emb": first, "model.layers.0": first, "model.layers.1": second}
-    places |= {"model.layers.2": second, "model.norm": second, "lm_head": second}
-    with FakeTensorMode(allow_non_fake_inputs=True) as pretended:
-        for name, place in places.items():
-            for module in model.net.get_submodule(name).modules():
-                for key, parameter in module.named_parameters(recurse=False):
-                    fake = pretended.from_tensor(parameter.detach()).to(place)
-                    setattr(module, key, torch.nn.Parameter(fake, requires_grad="q_proj" in name))
-                for key, buffer in module.named_buffers(recurse=False):
-                    setattr(module, key, pretended.from_tensor(buffer).to(place))
-        for name, place in places.items():
-            model.net.get_submodule(name).register_forward_pre_hook(partial(move_inputs, place), with_kwargs=True)
-        assert model.device == first
-        assert model.devices == {first, second}
-        with pytest.raises(RuntimeError, match="at least two devices"):  # the pretence holds
-            model.blocks[0].self_attn.q_proj.weight + model.blocks[2].self_attn.q_proj.weight
-        ids, places_of_answers = torch.zeros(2, 9, dtype=torch.long), torch.zeros(3, 2, dtype=torch.long)
-        rows = torch.zeros(2, dtype=torch.long)
-        with gathering(model, {"states/last": at(rows, rows)}, 2) as found:
-            final = model.body(input_ids=ids.to(model.device), use_cache=False).last_hidden_state
-        assert [layer.device for layer in found["states/last"]] == [first, first, second, second]
-        scores = model.token_log_probabilities(final[:, 0].to(first), rows.to(first), rows.to(first))
-        assert scores.device == second
-        assert model.unembed(final[:, 0].to(first)).device == second
-        assert _summed_loss(model, Batch(ids, places_of_answers, torch.zeros(3, dtype=torch.long))).device == second
+    first, second = torch.device("cpu"), torch.device("meta")
+    places = dict.fromkeys(("model.embed_tokens", "model.rotary_emb", "model.layers.0"), first)
+    places |= dict.fromkeys(("model.layers.1", "model.layers.2", "model.norm", "lm_head"), second)
+    for name, place in places.items():
+        module = model.net.get_submodule(name).to(place)
+        module.register_forward_pre_hook(partial(move_inputs, place), with_kwargs=True)
+    model.blocks[0].self_attn.q_proj.weight.requires_grad_(True)  # something to train
+    assert model.device == first
+    assert model.devices == {first, second}
+    with pytest.raises(RuntimeError, match="device"):  # the devices are kept apart
+        model.blocks[0].self_attn.q_proj.weight + model.blocks[2].self_attn.q_proj.weight
+    ids, places_of_answers = torch.zeros(2, 9, dtype=torch.long), torch.zeros(3, 2, dtype=torch.long)
+    rows = torch.zeros(2, dtype=torch.long)
+    with gathering(model, {"states/last": at(rows, rows)}, 2) as found:
+        final = model.body(input_ids=ids.to(model.device), use_cache=False).last_hidden_state
+    assert [layer.device for layer in found["states/last"]] == [first, first, second, second]
+    elsewhere = torch.zeros(2, model.d_model)
+    assert model.token_log_probabilities(elsewhere, rows, rows).device == second
+    assert model.unembed(final[:, 0]).device == second
+    assert _summed_loss(model, Batch(ids, places_of_answers, torch.zeros(3, dtype=torch.long))).device == second
 
 
 @pytest.mark.parametrize(

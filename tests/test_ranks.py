@@ -90,4 +90,7 @@ def test_a_study_of_two_ranks_has_the_tables_of_one_process(model: Path, tmp_pat
     assert {"accuracy.csv", "accuracy_delta.csv", "alignment.csv", "grid.csv"} <= one.keys()
     for name, path in one.items():
         # Two ranks add up gradients in another order: the adapters' last digits differ.
-        pd.testing.assert_frame_equal(pd.read_csv(path), pd.read_csv(two[name]), rtol=1e-3, atol=1e-5)
+        left, right = pd.read_csv(path), pd.read_csv(two[name])
+        counted = [column for column in left if "p_" in column]  # shares of draws: a last digit may turn one of them
+        pd.testing.assert_frame_equal(left[counted], right[counted], atol=0.05)
+        pd.testing.assert_frame_equal(left.drop(columns=counted), right.drop(columns=counted), rtol=1e-3, atol=1e-5)

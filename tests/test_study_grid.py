@@ -136,7 +136,10 @@ ADAPTER = {"pairs": ["zh-en"], "number": 8}
         ({"adapters": {"translate-test": ADAPTER}}, "which are taken"),
         ({"adapters": {"a": ADAPTER | {"pairs": ["zh-en", "zh-en"]}}}, "repeat a direction"),
         ({"adapters": {"a": ADAPTER | {"objective": "answer"}}}, "Unknown language 'zh-en'"),
-        ({"adapters": {"a": ADAPTER | {"objective": "copied"}}}, "objective: Input should be 'translate', 'copy' or"),
+        (
+            {"adapters": {"a": ADAPTER | {"objective": "copied"}}},
+            "objective: Input should be 'translate', 'copy', 'shuffle' or",
+        ),
         ({"adapters": {"a": ADAPTER | {"number": 5000}}}, "has 1024 pairs for zh-en; 5000 were asked for"),
         ({"adapters": {"in-context": ADAPTER}}, "names both an adapter and a context"),
         ({"tests": {"t": {"task": "nli", "shots": 8}}, "demonstrations": "written", "shots": 9}, "less than or equal"),
