@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test test-real check bench
+.PHONY: demo test test-launch test-real check bench
 
 demo: $(INSTALLED)
 	$(BIN)/babelscope models import gemma-3-270m --accept-terms
@@ -10,6 +10,9 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/pytest
+
+test-launch: $(INSTALLED)
+	$(BIN)/pytest -m launch
 
 test-real: $(INSTALLED)
 	$(BIN)/babelscope models import gemma-3-270m --accept-terms

@@ -59,8 +59,8 @@ def beginning_probabilities(
     model: Model, normed: Float[torch.Tensor, "row d_model"], sets: Sequence[Sequence[int]]
 ) -> Float[torch.Tensor, "row set"]:
     """Probability that the next token is in each of the sets, from states after the final norm; on the CPU."""
-    flat = torch.tensor([token for tokens in sets for token in tokens], device=normed.device)
-    owner = torch.tensor([i for i, tokens in enumerate(sets) for _ in tokens])
+    flat = torch.tensor([token for tokens in sets for token in tokens], device=normed.device, dtype=torch.long)
+    owner = torch.tensor([i for i, tokens in enumerate(sets) for _ in tokens], dtype=torch.long)
     rows = torch.arange(len(normed), device=normed.device).repeat_interleave(len(flat))
     found = model.token_log_probabilities(normed, rows, flat.repeat(len(normed))).exp().cpu()
     sums = torch.zeros(len(normed), len(sets))

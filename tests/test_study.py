@@ -26,7 +26,7 @@ SETTINGS = {
     "dtype": "float32",
     "device": "cpu",
     "adapters": {"aligned": {"pairs": ["zh-en"], "number": 10, "recipe": {"epochs": 1, "pairs_per_step": 4}}},
-    "probes": {"draws": 100, "panels": 2, "names": ["accuracy", "logit-lens", "pca", "alignment"]},
+    "probes": {"draws": 100, "panels": 2, "names": ["accuracy", "logit-lens", "pca"]},
 }
 
 Write = Callable[..., Path]
@@ -70,7 +70,7 @@ def test_a_study_leaves_what_the_design_promises(finished: Study) -> None:
     lens = pd.read_csv(folder / "tables" / "logit_lens.csv")
     assert list(lens.columns) == ["language", "condition", "layer", "quantity", "value", "ci_low", "ci_high"]
     assert set(lens["layer"]) == {0, 1, 2, 3}
-    for figure in ("accuracy", "auc", "predicted_share", "training_aligned", "logit_lens", "alignment", "pca", "umap"):
+    for figure in ("accuracy", "auc", "predicted_share", "training_aligned", "logit_lens", "pca", "umap"):
         for kind in ("png", "pdf"):
             assert (folder / "figures" / f"{figure}.{kind}").stat().st_size > 1000
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -205,7 +205,7 @@ def test_unreadable_study_files_are_explained(tmp_path: Path) -> None:
             load_study(tmp_path / "bad.yaml")
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.6, 1.5, 3.0])
+@pytest.mark.parametrize("delay", [0.0, 1.0, 2.5])
 def test_a_killed_study_goes_on(study_file: Write, tmp_path: Path, finished: Study, delay: float) -> None:
     """SIGKILL some time after the first stage begins; a second run completes, with the same caches and tables."""
     command = [sys.executable, "-m", "babelscope", "study", "run", str(study_file()), "--out", str(tmp_path / "run")]
@@ -221,7 +221,7 @@ def test_a_killed_study_goes_on(study_file: Write, tmp_path: Path, finished: Stu
     run_study(study)
     assert (study.folder / "manifest.json").is_file()
     assert not list(study.folder.rglob("*.partial*"))
-    for table in ("accuracy", "alignment", "logit_lens"):
+    for table in ("accuracy", "logit_lens"):
         mine, theirs = (pd.read_csv(s.folder / "tables" / f"{table}.csv") for s in (study, finished))
         keys = [c for c in ("language", "condition", "layer", "position", "quantity") if c in mine]
         value = "accuracy" if table == "accuracy" else "value"

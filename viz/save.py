@@ -24,6 +24,7 @@ def save_figure(figure: Figure, path: Path, formats: Sequence[str] = ("png", "pd
         picture = BytesIO()
         with figure_style():
             figure.savefig(picture, format=kind, dpi=DPI, metadata=undated)
+            figure.set_layout_engine("none")  # everything has its place: the other formats need not look for it again
         write_whole(target, picture.getbuffer())
         saved.append(target)
     figure.clear()  # frees the artists; there is no pyplot registry to leave
