@@ -47,12 +47,17 @@ def main() -> None:
         started = time.perf_counter()
         outcomes.append(CASES[name](sizes))
         say(f"{name}: {time.perf_counter() - started:.0f} s")
+        _write(outcomes, options.out)  # what was measured is kept, whatever happens to the next case
     if options.study:
         outcomes.append(cases_process.run_again(sizes, options.study))
+    print(_write(outcomes, options.out), end="")
+
+
+def _write(outcomes: list[Outcome], out: Path | None) -> str:
     page = markdown(outcomes, " ".join(["python -m benchmarks", *sys.argv[1:]]))
-    print(page, end="")
-    if options.out:
-        options.out.write_text(page, encoding="utf-8")
+    if out:
+        out.write_text(page, encoding="utf-8")
+    return page
 
 
 def _options() -> argparse.Namespace:

@@ -6,7 +6,7 @@ from pathlib import Path
 from babelscope.activations.cache import Request, write_cache
 from babelscope.tasks import Asking, load_task
 
-from .measure import apart, peak_increase
+from .measure import apart, peak
 from .subjects import Sizes, enlarged, random_llama
 from .table import Outcome, at_most, timed
 
@@ -16,7 +16,7 @@ D_MODEL, LAYERS = 128, 4
 
 def run(sizes: Sizes) -> Outcome:
     few, many = sizes.cached
-    small, large = (apart(peak, number) for number in (few, many))
+    small, large = (apart(of_filling, number) for number in (few, many))
     ratio = large / small
     held = 2 * many * (LAYERS + 1) * D_MODEL * 4 / 1e6
     return Outcome(
@@ -27,14 +27,14 @@ def run(sizes: Sizes) -> Outcome:
         ],
         [
             f"Random llama (d_model {D_MODEL}, {LAYERS} layers), float32, no demonstrations, "
-            f"{len(LANGUAGES)} languages. The ratio is {many:,} to {few:,} prompts: "
+            f"{len(LANGUAGES)} languages; the memory of the whole process. The ratio is {many:,} to {few:,} prompts: "
             f"{(large - small) * 1e3 / (many - few):.2f} kB for each further prompt. "
             f"Holding all states of the larger cache would take {held:,.0f} MB."
         ],
     )
 
 
-def peak(number: int) -> float:
+def of_filling(number: int) -> float:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         model = random_llama(folder / "model", D_MODEL, LAYERS)
@@ -44,4 +44,4 @@ def peak(number: int) -> float:
             for name, size in {"warm": 16, "measured": number}.items()
         }
         write_cache(model, requests["warm"], folder / "warm.h5")
-        return peak_increase(lambda: write_cache(model, requests["measured"], folder / "measured.h5"))
+        return peak(lambda: write_cache(model, requests["measured"], folder / "measured.h5"))

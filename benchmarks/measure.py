@@ -48,6 +48,13 @@ def peak_increase(work: Callable[[], object]) -> float:
     return _peak() - before
 
 
+def peak(work: Callable[[], object]) -> float:
+    """MB of the process's peak resident memory while `work` runs, with what was resident before."""
+    _forget_peak()
+    work()
+    return _peak()
+
+
 def _peak() -> float:
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
