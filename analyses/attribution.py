@@ -9,7 +9,7 @@ from ..interventions.bridge import Bridged
 from ..probes.attribution import attribution_tables, components, label_pairs
 from .conditions import Conditions, Progress, Tables, filled
 from .opening import open_base
-from .parts import parts
+from .parts import Steps, parts
 from .questions import Questions, engine_of, identities, questions
 
 N_IDS = 40  # questions per language, unless the settings have a limit
@@ -27,15 +27,14 @@ def attribution(conditions: Conditions, on_progress: Progress) -> Tables:
     pairs = label_pairs(asked.truth[0])  # labels are the same in all languages
     chosen = pairs.ravel()
     inputs = {"attribution": identities(conditions), "ids": chosen.tolist()}
-    found, done, total = {}, 0, len(conditions.caches) * len(conditions.languages)
+    step, found = Steps(on_progress, len(conditions.caches) * len(conditions.languages)), {}
     with parts(s.scratch, inputs) as kept:
         for condition in conditions.caches:
             by_language = []
             with engine_of(base, conditions, condition) as engine:
                 for i, code in enumerate(conditions.languages):
                     by_language.append(kept.get(f"{condition}-{code}", partial(_attributed, engine, asked, i, chosen)))
-                    done += 1
-                    on_progress(done, total)
+                    step()
             found[condition] = np.stack(by_language).reshape(len(by_language), -1, *pairs.shape).mean(-1)
         n_blocks = base.n_layers
         n_heads = (found["base"].shape[1] - 4) // n_blocks - 2

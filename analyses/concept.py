@@ -15,7 +15,7 @@ from ..probes.concept import Trio, patched_tables, trios, unpatched_tables
 from ..tasks import WordSet, load_words
 from .conditions import Conditions, Progress, Tables, filled
 from .opening import open_base
-from .parts import parts
+from .parts import Steps, parts
 from .questions import engine_of, identities
 from .word_prompts import (
     EncodedWord,
@@ -50,15 +50,12 @@ def concept(conditions: Conditions, on_progress: Progress) -> Tables:
         DataError: fewer than three concepts (the settings' limit).
     """
     s = conditions.settings
-    words, layers, base = (
-        load_words(),
-        conditions.layers(DEPTHS),
-        open_base(conditions.base, s.device),
-    )
+    words, layers = load_words(), conditions.layers(DEPTHS)
+    base = open_base(conditions.base, s.device)
     drawn = trios(words.concepts, N_CONCEPTS if s.limit is None else s.limit, s.seed)
     inputs = {"concept": identities(conditions), "layers": layers, "concepts": len(drawn), "seed": s.seed}
     patched, unpatched = {}, {}
-    done, total = 0, len(conditions.caches) * len(TARGETS)
+    step = Steps(on_progress, len(conditions.caches) * len(TARGETS))
     with parts(s.scratch, inputs) as kept:
         for condition in conditions.caches:
             found = []
@@ -67,8 +64,7 @@ def concept(conditions: Conditions, on_progress: Progress) -> Tables:
                 for target in TARGETS:
                     measure = partial(_measured, engine, words, target, drawn, states, layers, s.seed)
                     found.append(kept.get(f"{condition}-{target}", measure))
-                    done += 1
-                    on_progress(done, total)
+                    step()
             both = np.stack(found)  # [target, trio, 1 + way, quantity]
             unpatched[condition] = both[:, :, 0]
             ways = both[:, :, 1:].reshape(*both.shape[:2], len(POSITIONS), 2, len(layers), both.shape[-1])

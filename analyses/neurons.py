@@ -15,7 +15,8 @@ from ..probes.neurons import LanguageNeurons, change_tables, language_neurons, l
 from .conditions import Conditions, Progress, Tables, filled
 from .corpus import corpus
 from .opening import adapter_of, open_base
-from .parts import Parts, parts
+from .parts import Parts, Steps, parts
+from .questions import identities
 
 FOLDS = 8  # parts of the texts over which neurons are counted: how far their halves agree tells what the sets are worth
 TEXTS = 80  # per language, unless the settings have a limit
@@ -45,13 +46,11 @@ def neurons(conditions: Conditions, on_progress: Progress) -> Tables:
     n_folds = min(FOLDS, min(map(len, counted)) // 2 * 2)
     folds = [[rows[fold::n_folds] for rows in counted] for fold in range(n_folds)]
     tokens = np.array([[sum(len(row) - n_special(base, rows) for row in rows) for rows in fold] for fold in folds])
-    progress = _Steps(on_progress, len(conditions.caches) * (len(languages) * (n_folds + 2) + 1))
+    progress = Steps(on_progress, len(conditions.caches) * (len(languages) * (n_folds + 2) + 1))
     counts: dict[str, np.ndarray] = {}
     found: dict[str, LanguageNeurons] = {}
     ablations: dict[str, Ablation] = {}
-    made_by = ("model_sha256", "adapter_sha256", "compute_dtype")
-    identities = {name: [cache.attributes[key] for key in made_by] for name, cache in conditions.caches.items()}
-    inputs = {"neurons": identities, "texts": texts, "folds": n_folds, "tested": n_tested, "seed": s.seed}
+    inputs = {"neurons": identities(conditions), "texts": texts, "folds": n_folds, "tested": n_tested, "seed": s.seed}
     with parts(s.scratch, inputs) as kept:
         for name, cache in conditions.caches.items():
             make = _Making(kept, name, progress)
@@ -77,17 +76,6 @@ def neurons(conditions: Conditions, on_progress: Progress) -> Tables:
             "neurons_selectivity_delta": selectivity_delta,
         }
     )
-
-
-class _Steps:
-    """Counts what is done."""
-
-    def __init__(self, on_progress: Progress, total: int) -> None:
-        self.on_progress, self.done, self.total = on_progress, 0, total
-
-    def __call__(self) -> None:
-        self.done += 1
-        self.on_progress(self.done, self.total)
 
 
 class _Making:

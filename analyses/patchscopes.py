@@ -18,7 +18,7 @@ from ..probes.patchscopes import patchscopes_tables
 from ..tasks import WordSet, load_words
 from .conditions import Conditions, Progress, Tables, filled
 from .opening import open_base
-from .parts import parts
+from .parts import Steps, parts
 from .questions import engine_of, identities
 from .word_prompts import beginning_probabilities, last_states, word_beginnings
 
@@ -47,15 +47,12 @@ def patchscopes(conditions: Conditions, on_progress: Progress) -> Tables:
         DataError: fewer than two concepts (the settings' limit).
     """
     s = conditions.settings
-    words, layers, base = (
-        load_words(),
-        conditions.layers(DEPTHS),
-        open_base(conditions.base, s.device),
-    )
+    words, layers = load_words(), conditions.layers(DEPTHS)
+    base = open_base(conditions.base, s.device)
     concepts = _concepts(words, N_CONCEPTS if s.limit is None else s.limit, s.seed)
     inputs = {"patchscopes": identities(conditions), "layers": layers, "concepts": concepts, "prompts": PROMPTS}
     measured: dict[str, np.ndarray] = {}
-    done, total = 0, len(conditions.caches) * len(conditions.languages)
+    step = Steps(on_progress, len(conditions.caches) * len(conditions.languages))
     with parts(s.scratch, inputs) as kept:
         for condition in conditions.caches:
             found = []
@@ -63,8 +60,7 @@ def patchscopes(conditions: Conditions, on_progress: Progress) -> Tables:
                 for code in conditions.languages:
                     make = partial(_measured, engine, words, concepts, code, layers)
                     found.append(kept.get(f"{condition}-{code}", make))
-                    done += 1
-                    on_progress(done, total)
+                    step()
             measured[condition] = np.stack(found, axis=3)  # [word, prompt, layer, language, state, concept]
     tables = [_tables(conditions, measured, word, layers) for word in (ENGLISH, OWN)]
     values, deltas = (pd.concat(parts_, ignore_index=True) for parts_ in zip(*tables, strict=True))

@@ -14,7 +14,7 @@ from ..interventions.run import hook_name, label_log_probabilities, run
 from ..probes.repair import donors, repair_tables
 from .conditions import Conditions, Progress, Tables
 from .opening import open_base
-from .parts import parts
+from .parts import Steps, parts
 from .questions import Questions, engine_of, identities, questions
 
 N_IDS = 16  # questions per language, unless the settings have a limit
@@ -44,7 +44,7 @@ def repair(conditions: Conditions, on_progress: Progress) -> Tables:
     ids = asked.truth.shape[1]
     inputs = {"repair": identities(conditions), "layers": layers, "ids": ids, "seed": s.seed, "from": s.pivot}
     tables: list[tuple[pd.DataFrame, pd.DataFrame]] = []
-    done, total = 0, len(conditions.caches) * len(others)
+    step = Steps(on_progress, len(conditions.caches) * len(others))
     with parts(s.scratch, inputs) as kept:
         for condition in conditions.caches:
             found = []
@@ -53,8 +53,7 @@ def repair(conditions: Conditions, on_progress: Progress) -> Tables:
                 for i in others:
                     patched = partial(_patched, engine, asked, i, states, sources, layers)
                     found.append(kept.get(f"{condition}-{conditions.languages[i]}", patched))
-                    done += 1
-                    on_progress(done, total)
+                    step()
             scores = np.stack(found, axis=2)
             tables += _tables(conditions, condition, scores, asked.truth[others], list(sources), layers)
     values, deltas = zip(*tables, strict=True)

@@ -20,7 +20,7 @@ from ..probes.steering import Edited, share_estimates, steering_tables
 from ..tasks.identify import identify
 from .conditions import Conditions, Progress, Tables, filled
 from .opening import open_base
-from .parts import parts
+from .parts import Steps, parts
 from .questions import Questions, engine_of, identities, questions
 
 N_IDS = 10  # questions per language whose runs are edited, unless half of the ids is less
@@ -72,7 +72,7 @@ def subspace(conditions: Conditions, on_progress: Progress) -> Tables:
     inputs = {"subspace": identities(conditions), "layers": layers, "ids": [half, n_ids], "seed": s.seed, "to": s.pivot}
     runs: list[Edited] = []
     texts: list[pd.DataFrame] = []
-    done, total = 0, len(conditions.caches) * len(others)
+    step = Steps(on_progress, len(conditions.caches) * len(others))
     with parts(s.scratch, inputs) as kept:
         for condition in conditions.caches:
             scores, said = [], []
@@ -87,8 +87,7 @@ def subspace(conditions: Conditions, on_progress: Progress) -> Tables:
                     spoken = partial(_spoken, engine, asked, language, to["text"])
                     scores.append(kept.get(f"{condition}-{code}-answers", answered))
                     said.append(kept.get(f"{condition}-{code}-texts", spoken))
-                    done += 1
-                    on_progress(done, total)
+                    step()
             truth = asked.truth[[codes.index(code) for code in others]]
             runs += _answers(np.stack(scores, axis=2), truth, others, layers, condition, s.draws, s.seed)
             table = _texts(base.tokenizer, np.stack(said, axis=1), others, conditions.ids, layers, condition)

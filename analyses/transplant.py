@@ -18,7 +18,7 @@ from ..models import Model, adapted
 from ..probes.transplant import Run, transplant_tables
 from .conditions import Conditions, Progress, Tables
 from .opening import adapter_of, open_base
-from .parts import Parts, parts
+from .parts import Parts, Steps, parts
 from .questions import Questions, engine_of, identities, questions
 
 N_IDS = 16  # questions per language, unless the settings have a limit
@@ -44,16 +44,14 @@ def transplant(conditions: Conditions, on_progress: Progress) -> Tables:
     asked = questions(conditions, base, N_IDS)
     ends = _ends(conditions)
     inputs = {"transplant": identities(conditions), "ends": ends, "ids": asked.truth.shape[1]}
-    total, done = 3 * len(others) * len(conditions.languages), 0
+    step = Steps(on_progress, 3 * len(others) * len(conditions.languages))
     tables = []
 
     def in_each_language(kept: Parts, name: str, make: Callable[[int], np.ndarray]) -> np.ndarray:
-        nonlocal done
         found = []
         for i, code in enumerate(conditions.languages):
             found.append(kept.get(f"{name}-{code}", partial(make, i)))
-            done += 1
-            on_progress(done, total)
+            step()
         return np.stack(found, axis=1)
 
     with parts(s.scratch, inputs) as kept:

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from ..errors import DataError
 from .paired_tables import ALL, records
 from .pooled_tables import pooled_estimate, pooled_tables
-from .statistics import bootstrap_weights, holm, paired_delta
+from .statistics import bootstrap_weights, holm_but_last, paired_delta
 
 # What is measured: probabilities of words. The last one has no part in either prompt.
 QUANTITIES = (
@@ -118,7 +118,7 @@ def _gains(
     d = paired_delta(estimates[SINGLE], estimates[MEAN], weights.shape[1])
     rows: list[dict[str, object]] = []
     for q, quantity in enumerate(QUANTITIES):
-        adjusted = np.append(holm(d.p_value[:-1, q]), d.p_value[-1, q])
+        adjusted = holm_but_last(d.p_value[:, q])
         fields = (d.base, d.aligned, d.delta, d.ci_low, d.ci_high, d.p_value)
         numbers = (*(field[:, q] for field in fields), adjusted)
         rows += records([*languages, ALL], {**where, "quantity": quantity}, _GAINS, numbers)

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from ..errors import DataError
 from .log_odds import right_log_odds
 from .paired_tables import ALL, Where, records
-from .statistics import Estimate, bootstrap_weights, holm, paired_delta, percentile_interval
+from .statistics import Estimate, bootstrap_weights, holm_but_last, paired_delta, percentile_interval
 
 PARALLEL, SAME_LABEL, OTHER_LABEL = "parallel", "same label", "other label"
 QUANTITIES = ("repaired", "broken", "log_odds_gain")
@@ -87,7 +87,7 @@ def repair_tables(
             for control in (source for source in shares if source != PARALLEL):
                 share = shares[PARALLEL][quantity]
                 d = paired_delta(shares[control][quantity].estimate, share.estimate, share.n_ids)
-                adjusted = np.append(holm(d.p_value[:-1]), d.p_value[-1])
+                adjusted = holm_but_last(d.p_value)
                 numbers = (share.n, d.base, d.aligned, d.delta, d.ci_low, d.ci_high, d.p_value, adjusted)
                 deltas += records(rows, here | {"against": control, "quantity": quantity}, _DELTAS, numbers)
     return pd.DataFrame(values), pd.DataFrame(deltas)

@@ -9,7 +9,15 @@ from jaxtyping import Bool, Float
 
 from .answer_estimates import with_mean
 from .paired_tables import ALL, BASE, records
-from .statistics import Estimate, bootstrap_weights, difference, holm, mean_estimate, paired_delta, percentile_interval
+from .statistics import (
+    Estimate,
+    bootstrap_weights,
+    difference,
+    holm_but_last,
+    mean_estimate,
+    paired_delta,
+    percentile_interval,
+)
 
 RANDOM = " random"  # the control of an edit is called so: `steer random`
 _VALUES = ("value", "ci_low", "ci_high")
@@ -82,5 +90,5 @@ def _effect(run: Edited, quantity: str) -> Estimate:
 
 def _paired(reference: Estimate, estimate: Estimate, n_ids: int) -> tuple[Float[np.ndarray, "row"], ...]:
     d = paired_delta(reference, estimate, n_ids)
-    adjusted = np.append(holm(d.p_value[:-1]), d.p_value[-1])
+    adjusted = holm_but_last(d.p_value)
     return d.base, d.aligned, d.delta, d.ci_low, d.ci_high, d.p_value, adjusted

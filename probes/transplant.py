@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from ..errors import DataError
 from .answer_estimates import answer_estimates
 from .paired_tables import ALL, records
-from .statistics import holm, paired_delta, percentile_interval
+from .statistics import holm_but_last, paired_delta, percentile_interval
 
 _VALUES = ("value", "ci_low", "ci_high")
 _DELTAS = ("reference", "value", "delta", "ci_low", "ci_high", "p_value", "p_holm")
@@ -75,7 +75,7 @@ def transplant_tables(
             values += records(rows, where | {"quantity": quantity}, _VALUES, (estimate.value, low, high))
             for name, reference in against[run.kind].items():
                 d = paired_delta(reference[quantity], estimate, truth.shape[1])
-                adjusted = np.append(holm(d.p_value[:-1]), d.p_value[-1])
+                adjusted = holm_but_last(d.p_value)
                 numbers = (d.base, d.aligned, d.delta, d.ci_low, d.ci_high, d.p_value, adjusted)
                 deltas += records(rows, where | {"against": name, "quantity": quantity}, _DELTAS, numbers)
     return pd.DataFrame(values), pd.DataFrame(deltas)

@@ -71,7 +71,7 @@ def plot_alignment(values_table: pd.DataFrame, quantities: Sequence[str] = SHOWN
                 ax = axes[i, j]
                 here = (values_table["quantity"] == quantity) & (values_table["position"] == position)
                 _draw_languages(ax, values_table[here & (values_table["condition"] == shown)])
-                _draw_means(ax, means[(means["quantity"] == quantity) & (means["position"] == position)], conditions)
+                draw_means(ax, means[(means["quantity"] == quantity) & (means["position"] == position)], conditions)
                 ax.grid(axis="y")
                 if i == 0:
                     ax.set_title(f"position: {position}")
@@ -82,7 +82,7 @@ def plot_alignment(values_table: pd.DataFrame, quantities: Sequence[str] = SHOWN
             ax.xaxis.set_major_locator(MaxNLocator(7, integer=True))
         for ax in axes.ravel():
             _name_at_edge(ax)  # when all panels of a row are drawn: they share their limits
-        add_legend(figure, _legend_of_means(conditions, shown), columns=4, side="upper")
+        add_legend(figure, means_legend(conditions, shown), columns=4, side="upper")
         add_legend(figure, _legend_of_languages(languages), columns=10)
     return figure
 
@@ -188,7 +188,8 @@ def spread(values: np.ndarray, gap: float) -> np.ndarray:
     return np.array(places)
 
 
-def _draw_means(ax: Axes, means: pd.DataFrame, conditions: Sequence[str]) -> None:
+def draw_means(ax: Axes, means: pd.DataFrame, conditions: Sequence[str]) -> None:
+    """Mean over languages by layer, with its interval across them, for each condition; see `mean_over_languages`."""
     for name, tone in condition_tones(conditions).items():
         line = means[means["condition"] == name].sort_values("layer")
         ax.fill_between(
@@ -206,7 +207,8 @@ def _draw_means(ax: Axes, means: pd.DataFrame, conditions: Sequence[str]) -> Non
         )
 
 
-def _legend_of_means(conditions: list[str], shown: str) -> list[Line2D | Patch]:
+def means_legend(conditions: Sequence[str], shown: str) -> list[Line2D | Patch]:
+    """Handles for what `draw_means` draws, and for the thin lines of single languages in the condition `shown`."""
     handles: list[Line2D | Patch] = []
     for name, tone in condition_tones(conditions).items():
         line = Line2D([], [], color=tone.color, linewidth=2, label=f"mean, {name}")

@@ -7,10 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from .alignment import mean_over_languages, spanning, spread
+from .alignment import draw_means, mean_over_languages, means_legend, spanning, spread
 from .heatmap import delta_figure
 from .legends import add_legend
 from .style import ALIGNED, NEUTRAL, TWO_COLUMNS, condition_tones, figure_style, language_color
@@ -61,7 +60,7 @@ def plot_linear(values_table: pd.DataFrame) -> Figure:
                 here, mean = (t[t["position"] == position] for t in (values_table, means))
                 _draw_languages(axes[i, j], here[(here["quantity"] == quantity) & (here["condition"] == shown)])
                 _draw_control(axes[i, j], mean[mean["quantity"] == control])
-                _draw_means(axes[i, j], mean[mean["quantity"] == quantity], conditions)
+                draw_means(axes[i, j], mean[mean["quantity"] == quantity], conditions)
             axes[i, 0].set_ylabel(NAMES[quantity])
         for ax, position in zip(axes[0], positions, strict=True):
             ax.set_title(f"position: {position}")
@@ -71,7 +70,9 @@ def plot_linear(values_table: pd.DataFrame) -> Figure:
             ax.xaxis.set_major_locator(MaxNLocator(7, integer=True))
         for ax in axes.ravel():
             ax.grid(axis="y")
-        add_legend(figure, _legend(conditions, shown), columns=5)
+        handles = means_legend(conditions, shown)
+        handles.insert(-1, Line2D([], [], color=NEUTRAL, linestyle=":", linewidth=1, label="shuffled control"))
+        add_legend(figure, handles, columns=5)
     return figure
 
 
@@ -114,29 +115,3 @@ def _draw_languages(ax: Axes, rows: pd.DataFrame) -> None:
 def _draw_control(ax: Axes, means: pd.DataFrame) -> None:
     line = means.groupby("layer")["value"].mean()
     ax.plot(line.index, line, color=NEUTRAL, linestyle=":", linewidth=1, gid="control", zorder=3)
-
-
-def _draw_means(ax: Axes, means: pd.DataFrame, conditions: list[str]) -> None:
-    for name, tone in condition_tones(conditions).items():
-        line = means[means["condition"] == name].sort_values("layer")
-        ax.fill_between(
-            line["layer"], line["ci_low"], line["ci_high"], color=tone.color, alpha=0.2, linewidth=0,
-            gid="interval across languages",
-        )  # fmt: skip
-        # The base on top: its dashes leave an equal aligned line in sight.
-        ax.plot(
-            line["layer"], line["value"], color=tone.color, dashes=tone.dashes, linewidth=2, gid=f"mean {name}",
-            zorder=5 if name == "base" else 4,
-        )  # fmt: skip
-
-
-def _legend(conditions: list[str], shown: str) -> list[Line2D | Patch]:
-    handles: list[Line2D | Patch] = []
-    for name, tone in condition_tones(conditions).items():
-        line = Line2D([], [], color=tone.color, linewidth=2, label=f"mean, {name}")
-        line.set_dashes(tone.dashes or (None, None))
-        handles.append(line)
-    handles.append(Patch(color=NEUTRAL, alpha=0.3, linewidth=0, label="95% interval across languages"))
-    handles.append(Line2D([], [], color=NEUTRAL, linestyle=":", linewidth=1, label="shuffled control"))
-    handles.append(Line2D([], [], color=NEUTRAL, linewidth=0.7, label=f"thin: one language, {shown}"))
-    return handles
