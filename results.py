@@ -62,14 +62,24 @@ def explanations(folder: Path) -> dict[str, list[Answer]]:
     Raises:
         StudyError: there are no tables.
     """
-    tables = read_tables(folder / "tables")
+    return _explained(*_read_run(folder))
+
+
+def _read_run(folder: Path) -> tuple[dict[str, pd.DataFrame], dict[str, dict[str, pd.DataFrame]]]:
+    """The tables of a run, and those of each of its tests where it has several."""
     tests = sorted(path.name for path in (folder / "tables").glob("*/"))
-    if not tests:
+    return read_tables(folder / "tables"), {test: read_tables(folder / "tables" / test) for test in tests}
+
+
+def _explained(
+    tables: Mapping[str, pd.DataFrame], by_test: Mapping[str, Mapping[str, pd.DataFrame]]
+) -> dict[str, list[Answer]]:
+    if not by_test:
         return explain(tables)
     found: dict[str, list[Answer]] = {}
-    for test in tests:
+    for test, own in by_test.items():
         grids = {name: grid[grid["task"] == test] for name, grid in tables.items() if "task" in grid}
-        by_condition = explain(grids | read_tables(folder / "tables" / test))
+        by_condition = explain({**grids, **own})
         found |= {f"{condition}, {test}": answers for condition, answers in by_condition.items()}
     return found
 
@@ -78,12 +88,15 @@ def write_report(folder: Path) -> Path:
     """Gather the tables and figures of `folder`, and of the tests in its subfolders, in report.html."""
     from .viz.report import render_report
 
-    tables = read_tables(folder / "tables")
-    tests = sorted(path.name for path in (folder / "tables").glob("*/"))
+    tables, by_test = _read_run(folder)
+    explained = [
+        (condition, [(one.question, one.answer, one.figures) for one in answers])
+        for condition, answers in _explained(tables, by_test).items()
+    ]
     figures = _pictures(folder / "figures", "")
-    for test in tests:
+    for test, own in by_test.items():
         figures += _pictures(folder / "figures" / test, f"{test}: ")
-        tables |= {f"{test}/{name}": table for name, table in read_tables(folder / "tables" / test).items()}
+        tables |= {f"{test}/{name}": table for name, table in own.items()}
     curves = [("Training and validation loss", path) for path in sorted(folder.glob("figures/training_*.png"))]
     figures += [(caption, path.read_bytes()) for caption, path in curves]
     settings = folder / "study.yaml"
@@ -93,10 +106,6 @@ def write_report(folder: Path) -> Path:
         "settings": settings.read_text(encoding="utf-8") if settings.is_file() else "",
     }
     title = f"babelscope: {folder.resolve().name}"
-    explained = [
-        (condition, [(one.question, one.answer, one.figures) for one in answers])
-        for condition, answers in explanations(folder).items()
-    ]
     path = folder / "report.html"
     write_text(path, render_report(title, verdict(tables), explained, figures, list(tables.items()), provenance))
     return path
