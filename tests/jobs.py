@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
@@ -122,7 +123,8 @@ def run(context: ForkServerContext, job: Job, model: Path, out: Path, stop: tupl
         seconds, how = stop
         process.join(seconds)
         if process.is_alive() and process.pid is not None:
-            os.kill(process.pid, how)
+            with suppress(ProcessLookupError):  # it may end between the look and the signal
+                os.kill(process.pid, how)
     process.join()
     assert process.exitcode is not None
     return process.exitcode
