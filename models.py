@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .compute import Compute, Precision, choose_compute, quantiser, require_on_devices
 from .errors import ModelError, UsageError
 from .fingerprints import sha256_of_files
+from .memory import halving
 from .packaged import PACKAGED, home
 from .quiet import explaining, quiet_transformers
 
@@ -39,6 +40,8 @@ class Family:
     neurons: str = "mlp.down_proj"  # what the neurons say is what enters it: activations, times the other half if gated
     activation: str = "mlp.act_fn"  # the activation function; its outputs are the neurons' activations
 
+
+UNEMBEDDED = 128  # states whose logits are held at once; 128 x 262k are 67 MB in bfloat16
 
 _LLAMA_LIKE = Family("model", "model.layers", "model.norm")
 _GEMMA_LIKE = Family(
@@ -219,12 +222,24 @@ class Model:
 
         The wanted logits are computed in float32: in bfloat16 they would be multiples of 1/16, and labels would tie.
         """
+        import torch
+
         head = self.unembedding
-        normed, rows, tokens = (tensor.to(head.weight.device) for tensor in (normed, rows, tokens))
-        wanted = (normed[rows].float() * head.weight[tokens].float()).sum(-1)
+        distinct, column = torch.unique(tokens, return_inverse=True)
+        normed, rows, distinct, column = (tensor.to(head.weight.device) for tensor in (normed, rows, distinct, column))
+        wanted = normed.float() @ head.weight[distinct].float().T
         if head.bias is not None:
-            wanted = wanted + head.bias[tokens].float()
-        return softcapped(wanted, self.softcap) - log_normaliser(self.logits(normed))[rows]
+            wanted += head.bias[distinct].float()
+        return softcapped(wanted[rows, column], self.softcap) - self._log_normaliser(normed)[rows]
+
+    def _log_normaliser(self, normed: "torch.Tensor") -> "torch.Tensor":
+        """Log of the softmax's denominator of each state; the logits of a part of the states are held at a time."""
+        import torch
+
+        def in_parts(size: int) -> "torch.Tensor":
+            return torch.cat([log_normaliser(self.logits(part)) for part in torch.split(normed, size)])
+
+        return halving(in_parts, UNEMBEDDED, 2, "the logits of a single token")
 
 
 def open_model(

@@ -115,19 +115,18 @@ def _training(study: Study, condition: Condition, measures: _Measures, stage: St
 def _caching(study: Study, asked: Asked, condition: Condition, measures: _Measures, stage: Stage) -> PlannedStage:
     from .activations.layout import array_shapes, row_bytes, shard_rows
     from .activations.past import PREFIX_COPIES, TOKEN_BUDGET
+    from .models import UNEMBEDDED
 
     request = study.request(asked, condition)
     prompts = [prompt for group in request.prompts().values() for prompt in group]
     tokens = measures.count([prompt.full for prompt in prompts])
-    own = measures.count([prompt.example.text + prompt.slot for prompt in prompts])
     size, width = measures.size, measures.width
     arrays = array_shapes(request.keep, size.layers, size.d_model, size.d_mlp)
     states = row_bytes(arrays, request.dtype)
     held = 2 * (size.layers + 1) * size.d_model * width + 2 * states  # as captured, and as a file in memory
-    rows = TOKEN_BUDGET * len(prompts) // max(own, 1)
     keys = PREFIX_COPIES * TOKEN_BUDGET * size.layers * size.kv_width * width
     block = TOKEN_BUDGET * (4 * size.d_model + 3 * size.d_mlp) * width
-    memory = measures.weights + keys + block + shard_rows(arrays, request.dtype) * held + _logits(size, rows)
+    memory = measures.weights + keys + block + shard_rows(arrays, request.dtype) * held + _logits(size, UNEMBEDDED)
     texts = sum(len(prompt.example.text.encode()) for prompt in prompts)  # what is around them stands there once
     return PlannedStage(
         stage.name, _state(stage), len(prompts), tokens, len(prompts) * states + texts, memory, measures.note

@@ -8,7 +8,6 @@ padding, so a row's states do not depend on its batch mates.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from ..tasks import Prompt
 from .gather import Pool, at, gathering, mean
 from .layout import first_layer, is_ragged
 from .past import TOKEN_BUDGET, batches, for_batch
+from .scoring import Asked, Vote, Words, word_scores
 from .tokens import EncodedPrompt, encode_labels, encode_prompts, label_beginnings, shared_prefix
 
 if TYPE_CHECKING:
@@ -53,24 +53,6 @@ class Captured:
     @property
     def mean(self) -> Float[torch.Tensor, "row layer d_model"]:
         return self.arrays["states/mean"]
-
-
-@dataclass(frozen=True)
-class _Words:
-    """The answer words as tokens: each one's sequence, and every token that begins it."""
-
-    sequences: list[tuple[int, ...]]
-    beginnings: list[list[int]]
-
-    @cached_property
-    def long(self) -> tuple[int, ...]:
-        """Labels of more than one token."""
-        return tuple(k for k, sequence in enumerate(self.sequences) if len(sequence) > 1)
-
-    @property
-    def carried(self) -> int | None:
-        """The label that rides in the row whose states are kept."""
-        return self.long[0] if self.long else None
 
 
 @dataclass(frozen=True)
@@ -112,7 +94,7 @@ def capture(
         NoMemoryError: there is no memory for a single prompt.
     """
     first = encode_prompts(model.tokenizer, prompts[:1], None)[0]
-    words = _Words(encode_labels(model.tokenizer, prompts[0], first, labels), label_beginnings(model.tokenizer, labels))
+    words = Words(encode_labels(model.tokenizer, prompts[0], first, labels), label_beginnings(model.tokenizer, labels))
     # All but the last token of a label ride behind the prompt.
     room = None if model.context_length is None else model.context_length - max(map(len, words.sequences)) + 1
     encoded = encode_prompts(model.tokenizer, prompts, room)
@@ -124,32 +106,28 @@ def capture(
         name: torch.empty(int(ends[-1]) if is_ragged(name) else len(encoded), *model.shape_of(name), dtype=model.dtype)
         for name in keep
     }
-    full, prefix_sum = (torch.zeros(len(encoded), len(words.sequences)) for _ in range(2))
+    asked: list[Asked] = []
     later = words.long[1:] if _within_sliding_window(model, encoded, words) else ()
 
     def run(batch: list[_Row]) -> None:
         past = for_batch(prefix, len(batch)) if prefix is not None else _empty_cache(model) if later else None
         plain = [i for i, row in enumerate(batch) if row.label == words.carried]
         hooked, final = _forward(model, batch, encoded, past, keep, plain)
-        scored, begun = _scores(model, batch, encoded, final, words)
-        for label in later:
-            scored[:, label] += _later_label(model, batch, encoded, past, words.sequences[label])
+        found = [_asked(batch, encoded, final, words)]
+        found += [_later_label(model, batch, encoded, past, label, words.sequences[label]) for label in later]
         examples = [batch[i].example for i in plain]
         tokens: Any = np.concatenate([np.arange(ends[e] - n_kept[e], ends[e]) for e in examples]) if examples else []
         for name, values in hooked.items():
             arrays[name][tokens if is_ragged(name) else examples] = values
-        # Rows of one prompt each score a label of their own. Nothing can fail from here on: a batch that is split
-        # and run again adds its scores once.
-        full.index_add_(0, torch.tensor([row.example for row in batch]), scored)
-        prefix_sum.index_add_(0, torch.tensor([row.example for row in batch]), begun)
+        # Nothing can fail from here on: a batch that is split and run again is asked once.
+        asked.extend(found)
 
     rows = _rows(encoded, words, n_shared, later)
     for chosen in batches([len(row.own) for row in rows], n_shared, token_budget):
         _split_for_memory(run, [rows[i] for i in chosen], prompts)
     captured = Captured(
         arrays,
-        full,
-        prefix_sum.clamp_min(1e-30).log(),
+        *word_scores(model, asked, len(encoded), len(words.sequences)),
         np.array([len(prompt.ids) for prompt in encoded]),
         n_kept,
     )
@@ -171,7 +149,7 @@ def _split_for_memory(run: Callable[[list[_Row]], None], batch: list[_Row], prom
     halving(parts, len(batch), 2, f"a single prompt such as {example.id!r} in {example.language!r}")
 
 
-def _rows(window: Sequence[EncodedPrompt], words: _Words, n_shared: int, later: Sequence[int]) -> list[_Row]:
+def _rows(window: Sequence[EncodedPrompt], words: Words, n_shared: int, later: Sequence[int]) -> list[_Row]:
     """A row for each prompt, and for each label of several tokens beyond the first one that is not scored `later`.
 
     Causal attention lets the first long label ride behind its prompt: the prompt's own states do not see it.
@@ -231,38 +209,33 @@ def _pool(
     return mean(torch.tensor(plain, device=device), weights.to(device))
 
 
-def _scores(
-    model: Model, batch: list[_Row], window: Sequence[EncodedPrompt], final: torch.Tensor, words: _Words
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """What each row of a batch can score, as [row, label]: log-probabilities, and summed probabilities of beginnings.
+def _asked(batch: list[_Row], window: Sequence[EncodedPrompt], final: torch.Tensor, words: Words) -> Asked:
+    """What the final states of a batch are asked.
 
     The state at the answer position scores every label's first token and beginnings; the states behind it score the
-    rest of the label that the row carries. Only these positions are unembedded.
+    rest of the label that the row carries.
     """
-    wanted: list[tuple[int, int, int, int]] = []  # row, token position, label, label token
-    begun: list[tuple[int, int, int, int]] = []
+    wanted: list[tuple[int, int, Vote]] = []  # row, token position
     for i, row in enumerate(batch):
         answer = row.answer(window)
         if row.label == words.carried:
-            wanted += [(i, answer, k, sequence[0]) for k, sequence in enumerate(words.sequences)]
-            begun += [(i, answer, k, token) for k, tokens in enumerate(words.beginnings) for token in tokens]
+            wanted += [(i, answer, Vote(row.example, k, seq[0])) for k, seq in enumerate(words.sequences)]
+            wanted += [
+                (i, answer, Vote(row.example, k, token, begins=True))
+                for k, tokens in enumerate(words.beginnings)
+                for token in tokens
+            ]
         if row.label is not None:
-            wanted += [(i, answer + n, row.label, token) for n, token in enumerate(words.sequences[row.label]) if n > 0]
-    places = sorted({(i, position) for i, position, _, _ in wanted})
-    at = {place: n for n, place in enumerate(places)}
+            rest = enumerate(words.sequences[row.label][1:], start=1)
+            wanted += [(i, answer + n, Vote(row.example, row.label, token)) for n, token in rest]
+    places = sorted({(i, position) for i, position, _ in wanted})
+    number = {place: n for n, place in enumerate(places)}
     index = torch.tensor(places, device=final.device)
-    rows = torch.tensor([at[i, position] for i, position, _, _ in wanted + begun], device=final.device)
-    tokens = torch.tensor([token for _, _, _, token in wanted + begun], device=final.device)
     # A contiguous 2-D gather: `lm_head` over a slice such as final[:, -1:] takes a far slower path in torch.
-    scores = model.token_log_probabilities(final[index[:, 0], index[:, 1]], rows, tokens).cpu()
-    full, prefix = (torch.zeros(len(batch), len(words.sequences)) for _ in range(2))
-    full.index_put_(_row_and_label(wanted), scores[: len(wanted)], accumulate=True)
-    # Every prompt's beginnings are at hand at once, so their probabilities can be summed in place.
-    prefix.index_put_(_row_and_label(begun), scores[len(wanted) :].exp(), accumulate=True)
-    return full, prefix
+    return Asked(final[index[:, 0], index[:, 1]], [(number[i, position], vote) for i, position, vote in wanted])
 
 
-def _within_sliding_window(model: Model, window: Sequence[EncodedPrompt], words: _Words) -> bool:
+def _within_sliding_window(model: Model, window: Sequence[EncodedPrompt], words: Words) -> bool:
     """Whether every layer sees whole prompts. A sliding layer counts padding, and would lose the beginnings of rows."""
     config = model.net.config.get_text_config()
     reach = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
@@ -275,11 +248,12 @@ def _later_label(
     batch: list[_Row],
     window: Sequence[EncodedPrompt],
     past: "Cache | None",
+    label: int,
     sequence: tuple[int, ...],
-) -> torch.Tensor:
-    """The log-probability [row] of a label's tokens after the first one.
+) -> Asked:
+    """The states that score a label's tokens after the first one.
 
-    They are appended to the keys and values of a batch that has run, with its padding and its riding label masked.
+    These are appended to the keys and values of a batch that has run, with its padding and its riding label masked.
     """
     assert past is not None
     filled, rest = past.get_seq_length(), len(sequence) - 1
@@ -294,14 +268,8 @@ def _later_label(
         past_key_values=for_batch(past, len(batch)),
         use_cache=True,
     ).last_hidden_state
-    rows = torch.arange(len(batch) * rest, device=model.device)
-    tokens = torch.tensor([*sequence[1:]] * len(batch), device=model.device)
-    return model.token_log_probabilities(final.reshape(len(rows), -1), rows, tokens).view(len(batch), rest).sum(1).cpu()
-
-
-def _row_and_label(wanted: Sequence[tuple[int, int, int, int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    rows = torch.tensor([row for row, _, _, _ in wanted], dtype=torch.long)  # long even if there are none
-    return rows, torch.tensor([label for _, _, label, _ in wanted], dtype=torch.long)
+    votes = [Vote(row.example, label, token) for row in batch for token in sequence[1:]]
+    return Asked(final.flatten(0, 1), list(enumerate(votes)))
 
 
 def _prefix_cache(model: Model, ids: tuple[int, ...]) -> "Cache":

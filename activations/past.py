@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transformers import Cache
 
-TOKEN_BUDGET = 2048  # tokens of own text in one batch, padding counted; more is slower where caches are small
-PREFIX_COPIES = 8  # times the budget: keys and values in one batch, each row counted with its copy of the prefix
+TOKEN_BUDGET = 1024  # tokens of own text in one batch, padding counted; more means more padding, products gain no more
+PREFIX_COPIES = 16  # times the budget: keys and values in one batch, each row counted with its copy of the prefix
 
 
 def batches(lengths: Sequence[int], n_shared: int, token_budget: int) -> Iterator[list[int]]:

@@ -17,7 +17,6 @@ from .neurons import TOKEN_BUDGET, Ids, batches
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-CHUNK = 128  # tokens unembedded at once; 128 x 262k float32 logits are 134 MB
 MAX_TOKENS = 512  # of a text; what follows is left out
 
 
@@ -52,8 +51,6 @@ def encode_texts(
 def bits(model: Model, rows: Sequence[Ids], token_budget: int = TOKEN_BUDGET) -> Float[np.ndarray, "row"]:
     """-log2 of the probability of each row's tokens behind the first, given that one.
 
-    Memory holds the logits of `CHUNK` tokens at most.
-
     Raises:
         NoMemoryError: there is none for a single row.
     """
@@ -63,11 +60,9 @@ def bits(model: Model, rows: Sequence[Ids], token_budget: int = TOKEN_BUDGET) ->
         for numbers, ids, real in batches(rows, budget):
             states = model.body(input_ids=ids.to(model.device), use_cache=False).last_hidden_state
             row, token = real[:, 1:].nonzero(as_tuple=True)
-            for chunk in torch.split(torch.arange(len(row)), CHUNK):
-                before, targets = states[row[chunk], token[chunk]], ids[row[chunk], token[chunk] + 1]
-                every = torch.arange(len(chunk), device=before.device)
-                found = model.token_log_probabilities(before, every, targets.to(before.device))
-                total.index_add_(0, torch.tensor(numbers)[row[chunk]], -found.cpu() / math.log(2))
+            before, targets = states[row, token], ids[row, token + 1]
+            found = model.token_log_probabilities(before, torch.arange(len(row)), targets)
+            total.index_add_(0, torch.tensor(numbers)[row], -found.cpu() / math.log(2))
         return total.numpy()
 
     return halving(whole, token_budget, max(map(len, rows)), "a single text")

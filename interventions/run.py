@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 
 from ..activations.past import TOKEN_BUDGET, batches, for_batch
+from ..activations.scoring import Asked, Vote, word_scores
 from ..memory import halving
 from .bridge import Bridged
 from .edits import Edit, Places
@@ -84,7 +85,7 @@ def label_log_probabilities(
     Args:
         labels: token sequences, see `activations.tokens.encode_labels`. Each one of several tokens costs a pass.
     """
-    scores = torch.zeros(len(rows), len(labels))
+    asked: list[Asked] = []
     n_shared = _n_shared(rows, edits)  # without the last token of a row, where the label is scored
     long = [k for k, label in enumerate(labels) if len(label) > 1]
     riding: list[int | None] = [*long] or [None]
@@ -92,16 +93,15 @@ def label_log_probabilities(
         behind = tuple(labels[carried][:-1]) if carried is not None else ()
         # What the first pass scores: all labels of one token, at the answer position. Every pass: the one that rides.
         scored = [k for k in range(len(labels)) if k == carried or (k not in long and carried in (None, *long[:1]))]
-        wanted = [(step, k, token) for k in scored for step, token in enumerate(labels[k])]
         longer = [(*row, *behind) for row in rows]
         for batch, final, _ in _forwards(bridged, longer, n_shared, edits, (), token_budget):
             every = torch.arange(len(batch.rows))
             answers = torch.tensor([len(rows[i]) - 1 - n_shared for i in batch.rows])
-            for step, label, token in wanted:
-                states, tokens = final[every, answers + step], torch.full_like(every, token)
-                found = bridged.model.token_log_probabilities(states, every.to(final.device), tokens.to(final.device))
-                scores[batch.rows, label] += found.cpu()
-    return scores
+            for step in range(max((len(labels[k]) for k in scored), default=0)):
+                said = [(k, labels[k][step]) for k in scored if step < len(labels[k])]
+                votes = [(i, Vote(row, k, token)) for i, row in enumerate(batch.rows) for k, token in said]
+                asked.append(Asked(final[every, answers + step], votes))
+    return word_scores(bridged.model, asked, len(rows), len(labels))[0]
 
 
 def _forwards(
