@@ -1,5 +1,7 @@
 """Errors that a user can mend: each message says what, where, what was expected and the remedy."""
 
+from collections.abc import Iterable
+
 
 class BabelscopeError(Exception):
     """Base of every error that babelscope raises on purpose. The CLI prints it without a traceback."""
@@ -39,3 +41,11 @@ class LostRankError(BabelscopeError):
 
 class StudyError(BabelscopeError):
     """A study's folder is in use, or holds results of other settings."""
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """` Did you mean 'x'?` for the nearest of the known names; nothing where none is near."""
+    import difflib
+
+    near = difflib.get_close_matches(wrong, list(known), 1)
+    return f" Did you mean {near[0]!r}?" if near else ""

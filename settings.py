@@ -1,6 +1,5 @@
 """A study file: what it may say, read and validated before anything heavy starts."""
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +9,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from .errors import UsageError
+from .errors import UsageError, did_you_mean
 from .training.recipe import PRESETS, Recipe
 
 Names = str | list[str]
@@ -255,8 +254,7 @@ def _fault(fault: Any) -> str:
             for name in model.model_fields
         ]
         wrong = str(fault["loc"][-1])
-        near = difflib.get_close_matches(wrong, [name for name in known if name != wrong], 1)
-        text += f"; did you mean {near[0]!r}?" if near else ""
+        text += did_you_mean(wrong, (name for name in known if name != wrong))
     return text
 
 

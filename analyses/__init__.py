@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ..activations.store import Cache
-from ..errors import UsageError
+from ..errors import UsageError, did_you_mean
 from .accuracy import accuracy
 from .alignment import alignment
 from .attribution import attribution
@@ -75,7 +75,7 @@ def analyse(
         CacheError: caches of different models, tasks or prompts, or without the positions that it reads.
     """
     if name not in ANALYSES:
-        raise UsageError(f"Unknown probe {name!r}. Known: {', '.join(ANALYSES)}.")
+        raise UsageError(f"Unknown probe {name!r}.{did_you_mean(name, ANALYSES)} Known: {', '.join(ANALYSES)}.")
     analysis, conditions = ANALYSES[name], Conditions(caches, settings or Settings())
     conditions.require(analysis.reads, analysis.pivot)
     return analysis.run(conditions, on_progress)

@@ -1,12 +1,11 @@
 """A task by its name, from the built-in text or from data of one's own."""
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ..errors import UsageError
+from ..errors import UsageError, did_you_mean
 from .authors import read_authors
 from .banks import built_in
 from .datasets import read_dataset, ready_maps
@@ -62,8 +61,7 @@ def _read(name: str, data: str, written: int) -> tuple[Task, Faults]:
     path = ready_maps().get(data, Path(data))
     reader = read_authors if path.is_dir() else READERS.get(path.suffix)
     if reader is None or not path.exists():
-        near = difflib.get_close_matches(data, ready_maps(), 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(data, ready_maps())
         raise UsageError(
             f"data {data!r} is no folder in the authors' layout, no .jsonl or .csv file, and no dataset map (.toml, or "
             f"one of {', '.join(ready_maps())}).{hint}"
@@ -75,6 +73,5 @@ def _read(name: str, data: str, written: int) -> tuple[Task, Faults]:
 def _known(name: str) -> str:
     if name in KINDS:
         return name
-    near = difflib.get_close_matches(name, KINDS, 1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(name, KINDS)
     raise UsageError(f"Unknown task {name!r}.{hint} Known: {', '.join(KINDS)}. Data of your own is read with --data.")

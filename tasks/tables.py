@@ -12,13 +12,12 @@ One row is one example in one language:
 Words around the questions, label words and, where a file brings none, demonstrations are the built-in ones.
 """
 
-import difflib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import UsageError
+from ..errors import UsageError, did_you_mean
 from .banks import built_in_wording
 from .kinds import KINDS
 from .languages import language, languages
@@ -69,9 +68,8 @@ def _sound(name: str, where: str, number: int, row: Row, split: str, faults: Fau
     if isinstance(code := row.get("language"), str) and code.strip() and code not in languages():
         faults.add(where, number, "language", _unknown_language(code))
     if isinstance(label := row.get("label"), str) and label.strip() and label not in kind.labels:
-        near = difflib.get_close_matches(label.casefold(), kind.labels, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        faults.add(where, number, "label", f"{label!r} is none of {', '.join(kind.labels)}{hint}")
+        hint = did_you_mean(label.casefold(), kind.labels)
+        faults.add(where, number, "label", f"{label!r} is none of {', '.join(kind.labels)}.{hint}")
     return len(faults.found) == before
 
 

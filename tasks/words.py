@@ -5,7 +5,6 @@ one language into a prompt about another (Dumas et al. 2025, arXiv 2411.08745; p
 arXiv 2402.10588). The words are the project's own, not those papers'.
 """
 
-import difflib
 import random
 import tomllib
 import unicodedata
@@ -15,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError
+from ..errors import UsageError, did_you_mean
 from .languages import language, languages
 from .rows import Faults
 
@@ -40,8 +39,7 @@ class WordSet:
             UsageError: an unknown concept or language.
         """
         if concept not in self.accepted:
-            near = difflib.get_close_matches(concept, self.concepts, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(concept, self.concepts)
             raise UsageError(f"Unknown concept {concept!r}.{hint} Known: {' '.join(self.concepts)}.")
         return self.accepted[concept][language(code).code][0]
 

@@ -154,7 +154,7 @@ def test_a_plan_counts_without_a_model(study_file: Write, tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"modle": "x"}, r"modle: Extra inputs.*did you mean 'model'"),
+        ({"modle": "x"}, r"modle: Extra inputs.*Did you mean 'model'"),
         ({"limit": 0}, r"limit: .*greater than or equal to 1.*found 0"),
         ({"adapters": {"aligned": {"pairs": []}}}, r"adapters\.aligned\.pairs"),
         ({"adapters": {"base": {"pairs": ["zh-en"]}}}, "not `base`"),

@@ -71,7 +71,7 @@ def test_every_bad_row_is_reported_and_good_ones_counted(tmp_path: Path) -> None
     ]
     assert reading.good == 17
     text = "\n".join(map(str, reading.faults))
-    for part in ("is missing", "did you mean 'contradiction'", "Did you mean 'fr'", "is empty", "twice", "not text: 2"):
+    for part in ("is missing", "Did you mean 'contradiction'", "Did you mean 'fr'", "is empty", "twice", "not text: 2"):
         assert part in text
     with pytest.raises(
         DataError, match=r"9 fault\(s\), 17 good rows:\n.*row 25.*(\n.*)*and 6 more\n`babelscope tasks check"
