@@ -18,6 +18,7 @@ Row = Mapping[str, Any]
 Said = tuple[str, Sequence[str]]  # an answer and the figures behind it
 
 CHANCE = 0.5  # of AUC
+SMALL = 0.01  # values below it are told to six decimals
 FEWEST_LANGUAGES = 6  # a bootstrap over fewer cannot have p < 0.05
 UNTRANSLATED = ("copied", "shuffled")  # how grids describe what the controls of translation were trained on
 # Of the measures of alignment, those that are smaller where languages are more alike, and those of one language alone.
@@ -145,26 +146,45 @@ def _alignment(run: Run) -> Said:
     rows = [row for row in run.rows("alignment_mean_delta") if row["quantity"] not in OF_ONE]
     if not rows:
         return _unknown("alignment"), ()
-    figures: list[str] = []
-    by_way: dict[tuple[str, str], list[str]] = {}
-    groups = _by(rows, "position", "quantity")
-    for (position, quantity), own in groups.items():
-        for way, sign in (("rose", 1), ("fell", -1)):
-            sure = [row for row in own if _sure(row, "p_holm") and sign * row["delta"] > 0]
-            if not sure:
-                continue
-            likeness = "more" if (sign > 0) != (quantity in DISTANCES) else "less"
-            by_way.setdefault((likeness, position), []).append(quantity)
-            top, spans = max(sure, key=lambda row: abs(row["delta"])), _spans([row["layer"] for row in sure])
-            most = f"most in layer {top['layer']}: {_change(top)}"
-            figures.append(f"{quantity} at {position}: {way} in layers {spans}, {most}.")
+    by_measure = _by(rows, "position", "quantity")
+    figures = [
+        f"{quantity} at {position}: {'; '.join(ways)}."
+        for (position, quantity), own in by_measure.items()
+        if (ways := _ways(own))
+    ]
     if not figures:
-        return f"No evidence that any of {len(groups)} measures moved in any layer, after Holm over layers.", ()
-    figures.append(
-        f"{len(groups)} measures and positions were looked at, each corrected over layers: by chance one in 20 moves."
-    )
-    ways = [f"{likeness} alike at {position} by {', '.join(names)}" for (likeness, position), names in by_way.items()]
-    return f"In some layers, after Holm, languages became {'; '.join(ways)}.", figures
+        return f"No evidence that any of {len(by_measure)} measures moved in any layer, after Holm over layers.", ()
+    looked_at = f"{len(by_measure)} measures and positions were looked at"
+    figures.append(f"{looked_at}, each corrected over layers: by chance one in 20 moves.")
+    return " ".join(_where(position, own) for (position,), own in _by(rows, "position").items()), figures
+
+
+def _where(position: str, rows: Sequence[Row]) -> str:
+    """The layers in which at least half of the measures say the same and none the opposite, and where they disagree."""
+    measures = {row["quantity"] for row in rows}
+    found: dict[str, list[int]] = {"more": [], "less": []}
+    torn = []
+    for (layer,), own in _by(rows, "layer").items():
+        nearer = [(row["delta"] > 0) != (row["quantity"] in DISTANCES) for row in own if _sure(row, "p_holm")]
+        if any(nearer) and not all(nearer):
+            torn.append(layer)
+        elif nearer and len(nearer) >= len(measures) / 2:
+            found["more" if all(nearer) else "less"].append(layer)
+    ways = [f"{likeness} alike in layers {_spans(layers)}" for likeness, layers in found.items() if layers]
+    of = f"half or more of {len(measures)} measures" if len(measures) > 1 else next(iter(measures))
+    disagreement = f"; measures disagree in layers {_spans(torn)}" if torn else ""
+    moved = " and ".join(ways) or "neither more nor less alike in any layer"
+    return f"By {of}, languages at {position} became {moved}{disagreement}."
+
+
+def _ways(rows: Sequence[Row]) -> list[str]:
+    """In which layers a measure rose and fell for sure, and by how much at most."""
+    ways = []
+    for way, sign in (("rose", 1), ("fell", -1)):
+        if sure := [row for row in rows if _sure(row, "p_holm") and sign * row["delta"] > 0]:
+            top, spans = max(sure, key=lambda row: abs(row["delta"])), _spans([row["layer"] for row in sure])
+            ways.append(f"{way} in layers {spans}, most in layer {top['layer']}: {_change(top)}")
+    return ways
 
 
 def _cause(run: Run) -> Said:
@@ -265,14 +285,13 @@ def _adjusted(rows: Sequence[Row]) -> list[Row]:
 
 
 def _change(row: Row, prefix: str = "") -> str:
-    return (
-        f"{row[f'{prefix}base']:.3f} to {row[f'{prefix}aligned']:.3f}, {row[f'{prefix}delta']:+.3f} "
-        f"{_interval(row, prefix)}"
-    )
+    base, aligned, delta = (row[f"{prefix}{name}"] for name in ("base", "aligned", "delta"))
+    digits = 3 if max(abs(base), abs(aligned)) >= SMALL else 6
+    return f"{base:.{digits}f} to {aligned:.{digits}f}, {delta:+.{digits}f} {_interval(row, prefix, digits)}"
 
 
-def _interval(row: Row, prefix: str = "") -> str:
-    return f"[{row[f'{prefix}ci_low']:+.3f}, {row[f'{prefix}ci_high']:+.3f}]"
+def _interval(row: Row, prefix: str = "", digits: int = 3) -> str:
+    return f"[{row[f'{prefix}ci_low']:+.{digits}f}, {row[f'{prefix}ci_high']:+.{digits}f}]"
 
 
 def _by(rows: Sequence[Row], *columns: str) -> dict[tuple[Any, ...], list[Row]]:
