@@ -1,8 +1,6 @@
 """The command line: parses, calls one function, prints."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .cli_cache import app as cache_app
+from .cli_plot import plot
 from .errors import BabelscopeError, UsageError
 from .options import (
     AdapterOption,
@@ -30,6 +29,7 @@ from .options import (
     WordsOption,
     asking,
     layer_numbers,
+    opened,
 )
 from .terminal import events, print_answers, progress, readable, show, total
 
@@ -280,7 +280,7 @@ def evaluate(
 
     if scoring not in SCORINGS:
         raise UsageError(f"--scoring {scoring!r} is none of {', '.join(SCORINGS)}.")
-    with _opened(caches) as opened:
+    with opened(caches) as opened:
         tables = analyse("accuracy", opened, Settings(limit=limit, seed=seed, scoring=scoring))
     table = tables.get("accuracy_delta", tables["accuracy"])
     if not as_json:  # the whole table is too wide to read
@@ -319,7 +319,7 @@ def probe(
     settings = Settings(
         draws, seed, pivot, layer_numbers(layers), limit=limit, device=device, corpus=corpus, scratch=out / ".parts"
     )
-    with _opened(caches) as opened, progress(name) as report:
+    with opened(caches) as opened, progress(name) as report:
         tables = analyse(name, opened, settings, report)
     paths = [*write_tables(tables, out / "tables"), *draw_figures(tables, out / "figures")]
     show([{"file": str(path)} for path in paths], as_json)
@@ -340,16 +340,7 @@ def explain_run(
         print_answers({name: [asdict(one) for one in answers] for name, answers in found.items()})
 
 
-@app.command()
-def plot(
-    tables: Annotated[Path, typer.Argument(help="Folder with CSV tables of `probe` or of a study.")],
-    out: OutOption,
-    as_json: JsonOption = False,
-) -> None:
-    """Draw every figure that the tables in a folder allow. Example: `babelscope plot runs/demo/tables --out figures`"""
-    from .results import draw_figures, read_tables
-
-    show([{"file": str(path)} for path in draw_figures(read_tables(tables), out)], as_json)
+app.command()(plot)
 
 
 @app.command()
@@ -389,23 +380,6 @@ def study_run(
 
     verdicts = verdict(read_tables(out / "tables"))
     show([{"report": str(out / "report.html"), "stages_run": len(ran)}], as_json, extra={"verdict": verdicts})
-
-
-@contextmanager
-def _opened(paths: list[Path]) -> Iterator[dict[str, Any]]:
-    """Open caches by condition: the first is the base, others are called by their file names."""
-    from contextlib import ExitStack
-
-    from .activations.store import Cache
-
-    names = ["base", *(path.stem for path in paths[1:])]
-    if len(set(names)) < len(names):
-        raise UsageError(f"Conditions are named by their files, and two are alike: {', '.join(names)}. Rename one.")
-    with ExitStack() as stack:
-        caches = {name: stack.enter_context(Cache(path)) for name, path in zip(names, paths, strict=True)}
-        if len(caches) > 1 and caches["base"].attributes["adapter_sha256"]:
-            raise UsageError(f"{paths[0]} was made with an adapter. The first cache is the base; give that one first.")
-        yield caches
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ Every file is complete under its name or not there.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,8 @@ NAMES = {
     "language": str,
     "against": str,
 }  # columns of tables that hold names, whatever they look like
+FORMATS = ("png", "pdf")  # of figures
+PROJECTIONS = {"pca": ("pca", "pca_variance"), "umap": ("umap", "umap_quality")}
 
 
 def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
@@ -119,22 +121,65 @@ def _pictures(folder: Path, test: str) -> list[tuple[str, bytes]]:
 
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     """The CSV tables in `folder`, by name."""
-    tables = {
-        path.stem: pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=NAMES)
-        for path in sorted(folder.glob("*.csv"))
-    }
+    tables = {path.stem: read_table(path) for path in sorted(folder.glob("*.csv"))}
     if not tables:
         raise StudyError(f"{folder} holds no CSV tables. Make them with `babelscope probe` or `babelscope study run`.")
     return tables
 
 
-def draw_figures(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
-    """Draw every figure whose tables are at hand, as PNG and PDF."""
+def read_table(path: Path) -> pd.DataFrame:
+    """One CSV table. Names stay names: `no` is a language, not an absent value."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=NAMES)
+
+
+def draw_figures(
+    tables: Mapping[str, pd.DataFrame],
+    folder: Path,
+    formats: Sequence[str] = FORMATS,
+    theme: str = "light",
+    width: str = "two",
+) -> list[Path]:
+    """Draw every figure whose tables are at hand.
+
+    Args:
+        tables: By name.
+        folder: Where files go, named for their drawings.
+        formats: Some of png, pdf, svg.
+        theme: Colours: light or dark.
+        width: Of a page: `one` or `two` columns of ACL, or `iclr`.
+
+    Raises:
+        UsageError: an unknown format, theme or width.
+        DataError: a table lacks columns or rows.
+    """
+    from .viz.style import Style, figure_style
+
     paths = []
-    for drawing in drawings():
-        if all(name in tables for name in drawing.tables):
-            figure = drawing.draw(*(tables[name] for name in drawing.tables))
-            paths += _save(figure, folder / drawing.name)
+    with figure_style(Style(theme, width)):
+        for drawing in drawings():
+            if all(name in tables for name in drawing.tables):
+                figure = drawing.draw(*(tables[name] for name in drawing.tables))
+                paths += _save(figure, folder / drawing.name, formats)
+    return paths
+
+
+def draw_animations(
+    tables: Mapping[str, pd.DataFrame], folder: Path, kind: str, theme: str = "light", width: str = "two"
+) -> list[Path]:
+    """A moving picture of every projection whose tables are at hand, layer after layer: `gif` or `mp4`.
+
+    Raises:
+        UsageError: another kind, or no ffmpeg for mp4.
+    """
+    from .viz.animation import projection_animation, save_animation
+    from .viz.style import Style, figure_style
+
+    paths = []
+    with figure_style(Style(theme, width)):
+        for name, (points, quality) in PROJECTIONS.items():
+            if points in tables and quality in tables:
+                animation = projection_animation(tables[points], tables[quality], name, "mean")
+                paths.append(save_animation(animation, folder / f"{name}_layers.{kind}"))
     return paths
 
 
@@ -142,13 +187,13 @@ def draw_training(table: Path, folder: Path, name: str) -> list[Path]:
     """Draw one adapter's training.csv."""
     from .viz.training import training_figure
 
-    return _save(training_figure(pd.read_csv(table)), folder / f"training_{name}")
+    return _save(training_figure(pd.read_csv(table)), folder / f"training_{name}", FORMATS)
 
 
-def _save(figure: "Figure", path: Path) -> list[Path]:
+def _save(figure: "Figure", path: Path, formats: Sequence[str]) -> list[Path]:
     from .viz.save import save_figure
 
     try:
-        return save_figure(figure, path)
+        return save_figure(figure, path, formats)
     except OSError as error:
         raise StudyError(f"{path} cannot be written: {error.strerror}. Free space or choose another --out.") from error

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from babelscope.errors import DataError
-from babelscope.viz.alignment import mean_over_languages, plot_alignment, plot_alignment_delta, spanning, spread
+from babelscope.viz.alignment import alignment_delta_figure, alignment_figure, mean_over_languages, spanning
+from babelscope.viz.lines import spread
 from babelscope.viz.style import ALIGNED, BASE, language_color
 from matplotlib.colors import same_color
 from scipy import stats
@@ -42,7 +43,7 @@ def test_one_language_has_a_mean_without_interval():
 
 
 def test_panels_have_means_with_bands_and_thin_lines_of_languages():
-    figure = plot_alignment(values())
+    figure = alignment_figure(values())
     assert len(figure.axes) == 4
     ax = figure.axes[1]
     lines = {line.get_gid(): line for line in ax.lines}
@@ -57,15 +58,15 @@ def test_panels_have_means_with_bands_and_thin_lines_of_languages():
 
 def test_thin_lines_are_of_aligned_whatever_the_order_or_of_base_alone():
     copy = values().query("condition == 'base'").assign(condition="copy", value=0.0)
-    ax = plot_alignment(pd.concat([copy, values()])).axes[1]
+    ax = alignment_figure(pd.concat([copy, values()])).axes[1]
     lines = {line.get_gid(): line for line in ax.lines}
     np.testing.assert_allclose(lines["language de"].get_ydata(), 0.15 + 0.1 * np.arange(4))
-    alone = {line.get_gid(): line for line in plot_alignment(values().query("condition == 'base'")).axes[1].lines}
+    alone = {line.get_gid(): line for line in alignment_figure(values().query("condition == 'base'")).axes[1].lines}
     np.testing.assert_allclose(alone["language de"].get_ydata(), 0.05 + 0.1 * np.arange(4))
 
 
 def test_colours_are_those_of_the_house():
-    lines = {line.get_gid(): line for line in plot_alignment(values()).axes[0].lines}
+    lines = {line.get_gid(): line for line in alignment_figure(values()).axes[0].lines}
     assert same_color(lines["mean base"].get_color(), BASE.color)
     assert same_color(lines["mean aligned"].get_color(), ALIGNED.color)
     assert all(same_color(lines[f"language {code}"].get_color(), language_color(code)) for code in LANGUAGES)
@@ -74,7 +75,7 @@ def test_colours_are_those_of_the_house():
 def test_named_languages_span_the_range_and_do_not_touch():
     rows = values().query("condition == 'aligned' and position == 'mean' and quantity == 'pc1_pearson'")
     assert spanning(rows, 3) == ["zh", "sw", "sl"]
-    ax = plot_alignment(values()).axes[1]
+    ax = alignment_figure(values()).axes[1]
     heights = sorted(text.xy[1] for text in ax.texts)
     low, high = ax.get_ylim()
     assert len(heights) == 5
@@ -104,7 +105,7 @@ def deltas() -> pd.DataFrame:
 
 
 def test_heat_map_has_every_difference_centred_on_zero_with_dots_where_significant():
-    figure = plot_alignment_delta(deltas())
+    figure = alignment_delta_figure(deltas())
     ax = figure.axes[0]
     cells = np.ma.filled(ax.images[0].get_array().astype(float), np.nan)
     expected = deltas().query("position == 'last'").pivot(index="language", columns="layer", values="delta")
@@ -117,16 +118,16 @@ def test_heat_map_has_every_difference_centred_on_zero_with_dots_where_significa
 
 
 def test_differences_that_are_all_zero_or_undefined_can_be_drawn():
-    plot_alignment_delta(deltas().assign(delta=0.0))
-    plot_alignment_delta(deltas().assign(delta=np.nan, p_holm=np.nan))
+    alignment_delta_figure(deltas().assign(delta=0.0))
+    alignment_delta_figure(deltas().assign(delta=np.nan, p_holm=np.nan))
 
 
 def test_errors_name_what_is_missing():
     with pytest.raises(DataError, match="alignment table: missing columns ci_low, ci_high"):
-        plot_alignment(values().drop(columns=["ci_low", "ci_high"]))
+        alignment_figure(values().drop(columns=["ci_low", "ci_high"]))
     with pytest.raises(DataError, match="alignment table: the table has no rows"):
-        plot_alignment(values().head(0))
+        alignment_figure(values().head(0))
     with pytest.raises(DataError, match="alignment_delta table: missing column delta"):
-        plot_alignment_delta(deltas().drop(columns="delta"))
+        alignment_delta_figure(deltas().drop(columns="delta"))
     with pytest.raises(DataError, match="occurs twice"):
-        plot_alignment_delta(pd.concat([deltas(), deltas()]))
+        alignment_delta_figure(pd.concat([deltas(), deltas()]))

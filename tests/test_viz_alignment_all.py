@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from babelscope.errors import DataError
-from babelscope.viz.alignment_agreement import plot_alignment_agreement, plot_alignment_and_outcome
-from babelscope.viz.alignment_matrix import by_family, plot_alignment_matrix, spread_layers, square
-from babelscope.viz.alignment_mean import plot_alignment_mean
+from babelscope.viz.alignment_agreement import agreement_figure, outcome_figure
+from babelscope.viz.alignment_matrix import by_family, alignment_matrix_figure, spread_layers, square
+from babelscope.viz.alignment_mean import alignment_mean_figure
 
 LANGUAGES = ("zh", "de", "sw", "en")
 LAYERS = (0, 1, 2, 3, 4)
@@ -28,7 +28,7 @@ def matrix() -> pd.DataFrame:
 
 
 def test_matrices_are_base_aligned_and_difference_with_families_together() -> None:
-    figure = plot_alignment_matrix(matrix(), "retrieval", "last")
+    figure = alignment_matrix_figure(matrix(), "retrieval", "last")
     panels = np.array([ax for ax in figure.axes if ax.images and ax.get_label() != "<colorbar>"]).reshape(3, 4)
     assert [ax.get_title() for ax in panels[0]] == ["layer 1", "layer 2", "layer 3", "layer 4"]
     assert [ax.get_ylabel() for ax in panels[:, 0]] == ["base", "aligned", "aligned − base"]
@@ -61,10 +61,10 @@ def test_orders() -> None:
 
 
 def test_the_base_alone_has_one_row_of_matrices() -> None:
-    figure = plot_alignment_matrix(matrix().query("condition == 'base'"), "cka", "mean")
+    figure = alignment_matrix_figure(matrix().query("condition == 'base'"), "cka", "mean")
     assert len({ax.get_ylabel() for ax in figure.axes if ax.get_title() or ax.get_ylabel() == "base"} - {""}) == 1
     with pytest.raises(DataError, match="no rows with quantity = 'dali'; expected one of retrieval, cka"):
-        plot_alignment_matrix(matrix(), "dali", "mean")
+        alignment_matrix_figure(matrix(), "dali", "mean")
 
 
 def means() -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -79,7 +79,7 @@ def means() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def test_means_have_a_line_of_each_condition_and_dots_where_they_differ() -> None:
-    figure = plot_alignment_mean(*means())
+    figure = alignment_mean_figure(*means())
     titles = [ax.get_title() for ax in figure.axes if ax.get_title()]
     assert sorted(titles) == sorted(
         f"{name}: {position}" for name in ("retrieval", "debiased CKA", "anisotropy") for position in ("last", "mean")
@@ -112,18 +112,18 @@ def agreement() -> pd.DataFrame:
 
 
 def test_agreement_is_a_symmetric_map_of_one_layer() -> None:
-    figure = plot_alignment_agreement(agreement(), layer=4)
+    figure = agreement_figure(agreement(), layer=4)
     shown = np.ma.filled(figure.axes[0].images[0].get_array().astype(float), np.nan)
     np.testing.assert_allclose(shown, [[np.nan, 0.4], [0.4, np.nan]])
     dots = next(c for c in figure.axes[0].collections if c.get_gid() == "interval without 0")
     assert len(dots.get_offsets()) == 2
-    assert "layer 2" in plot_alignment_agreement(agreement()).axes[0].get_title()  # the middle one
+    assert "layer 2" in agreement_figure(agreement()).axes[0].get_title()  # the middle one
     with pytest.raises(DataError, match="layer 9: the table has no rows"):
-        plot_alignment_agreement(agreement(), layer=9)
+        agreement_figure(agreement(), layer=9)
 
 
 def test_outcome_maps_have_a_row_of_panels_for_every_question() -> None:
-    figure = plot_alignment_and_outcome(agreement())
+    figure = outcome_figure(agreement())
     titles = [ax.get_title() for ax in figure.axes if ax.get_title().endswith("position: last")]
     assert [title.partition(", position")[0] for title in titles] == [
         "base: with AUC",
@@ -135,4 +135,4 @@ def test_outcome_maps_have_a_row_of_panels_for_every_question() -> None:
     dots = next(c for c in figure.axes[0].collections if c.get_gid() == "interval without 0")
     assert {x for x, _ in dots.get_offsets()} == {3, 4}
     with pytest.raises(DataError, match="no rows with against = 'accuracy'"):
-        plot_alignment_and_outcome(agreement(), "accuracy")
+        outcome_figure(agreement(), "accuracy")

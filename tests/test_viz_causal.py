@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from babelscope.errors import DataError
-from babelscope.viz.repair import plot_repair, plot_repair_delta
-from babelscope.viz.transplant import plot_transplant
+from babelscope.viz.repair import repair_figure, repair_delta_figure
+from babelscope.viz.transplant import transplant_figure
 
 
 def repair_values() -> pd.DataFrame:
@@ -57,7 +57,7 @@ def transplant_deltas() -> pd.DataFrame:
 
 
 def test_repair_lines_are_the_pooled_rows() -> None:
-    figure = plot_repair(repair_values())
+    figure = repair_figure(repair_values())
     assert len(figure.axes) == 2 * 4
     assert figure.axes[0].get_title() == "base\nposition: last"
     lines = {line.get_gid(): line for line in figure.axes[0].lines}
@@ -67,18 +67,18 @@ def test_repair_lines_are_the_pooled_rows() -> None:
 
 def test_repair_map_is_against_the_same_label() -> None:
     table = repair_values().query("source == 'same label'").rename(columns={"source": "against", "value": "delta"})
-    figure = plot_repair_delta(table.assign(p_holm=0.01))
+    figure = repair_delta_figure(table.assign(p_holm=0.01))
     (image,) = figure.axes[0].images
     np.testing.assert_allclose(image.get_array(), [[0.3, 0.6, 0.8]] * 2)
     with pytest.raises(DataError, match="no rows with against = 'same label'"):
-        plot_repair_delta(table.assign(p_holm=0.01, against="other label"))
+        repair_delta_figure(table.assign(p_holm=0.01, against="other label"))
 
 
 def test_transplant_shows_the_whole_difference_beside_the_curve() -> None:
-    figure = plot_transplant(transplant_deltas())
+    figure = transplant_figure(transplant_deltas())
     assert len(figure.axes) == 2
     lines = {line.get_gid(): line for line in figure.axes[0].lines}
     np.testing.assert_allclose(lines["mean"].get_xydata(), [[3, 0.15], [6, 0.3]])
     np.testing.assert_allclose(lines["whole"].get_ydata(), [0.3, 0.3])
     with pytest.raises(DataError, match="missing column"):
-        plot_transplant(transplant_deltas().drop(columns="delta"))
+        transplant_figure(transplant_deltas().drop(columns="delta"))

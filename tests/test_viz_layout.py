@@ -1,54 +1,15 @@
-"""In every figure all text lies inside it, whatever the number of languages and conditions."""
+"""Every drawing, with two and with three conditions: all text lies inside it, and it fits its page."""
 
-import numpy as np
-import pandas as pd
 import pytest
-from babelscope.viz.accuracy import accuracy_figure, predicted_share_figure
-from babelscope.viz.alignment import plot_alignment, plot_alignment_delta
-from babelscope.viz.logit_lens import plot_logit_lens, plot_logit_lens_delta
-from babelscope.viz.projection import plot_projection
-from babelscope.viz.style import LANGUAGES, TWO_COLUMNS, figure_style
+from babelscope.figures import drawings
+from babelscope.viz.style import LANGUAGES, TALLEST, WIDTHS, Style, figure_style
+from made_tables import made_tables
 from matplotlib.figure import Figure
 
 
-def tidy(rng: np.random.Generator, **axes: object) -> pd.DataFrame:
-    """Every combination of `axes`, with made-up numbers under all names that a figure reads."""
-    table = pd.MultiIndex.from_product(list(axes.values()), names=list(axes)).to_frame(index=False)
-    value = rng.uniform(0.1, 0.9, len(table))
-    low, high = value - 0.1, value + 0.1
-    numbers = {"value": value, "share": value, "base": value, "delta": value - 0.5, "ci_low": low, "ci_high": high}
-    others = {"aligned": value + 0.05, "p_holm": value / 4, "true_share": 0.5, "trained": table.index % 5 == 0}
-    xy = {"pc1": value, "pc2": rng.normal(size=len(table)), "component": 1, "explained_variance_ratio": 0.1}
-    quality = {"stability": 0.99, "silhouette_language": 0.2, "silhouette_id": -0.1}
-    return table.assign(**numbers, **others, **xy, **quality)
-
-
-def figures(n_languages: int, conditions: list[str]) -> dict[str, Figure]:
-    rng = np.random.default_rng(0)
-    languages = list(LANGUAGES)[:n_languages]
-    others, layers, positions = conditions[1:], range(0, 19, 6), ["last", "mean"]
-    lens = ["english_mass", "target_mass", "entropy_bits"]
-    alike = ["pc1_pearson", "retrieval_from_pivot", "retrieval_to_pivot"]
-    labels = ["positive", "negative"]
-
-    def make(**axes):
-        return tidy(rng, language=languages, **axes)
-
-    deltas = make(condition=others)
-    deltas["ci_low"], deltas["ci_high"] = deltas["delta"] - 0.1, deltas["delta"] + 0.1
-    points = make(condition=conditions, layer=layers, position=positions, id=range(3))
-    return {
-        "accuracy": accuracy_figure(deltas, make(condition=conditions)),
-        "share": predicted_share_figure(make(condition=conditions, label=labels)),
-        "lens": plot_logit_lens(make(condition=conditions, layer=layers, quantity=lens)),
-        "lens delta": plot_logit_lens_delta(make(condition=others, layer=layers, quantity=lens)),
-        "alignment": plot_alignment(make(condition=conditions, layer=layers, position=positions, quantity=alike)),
-        "alignment delta": plot_alignment_delta(
-            make(condition=others, layer=layers, position=positions, quantity=alike)
-        ),
-        "pca": plot_projection(points, points),
-        "pca of one layer": plot_projection(points, points, layers=[6]),
-    }
+def drawn(n_languages: int, conditions: list[str]) -> dict[str, Figure]:
+    tables = made_tables(list(LANGUAGES)[:n_languages], conditions)
+    return {drawing.name: drawing.draw(*(tables[name] for name in drawing.tables)) for drawing in drawings()}
 
 
 def overflow(figure: Figure) -> float:
@@ -59,19 +20,32 @@ def overflow(figure: Figure) -> float:
 
 
 @pytest.mark.parametrize(
-    ("n_languages", "conditions"),
-    [(20, ["base", "aligned"]), (3, ["base", "aligned"]), (6, ["base", "translation-zh-de", "copy-control-zh-de"])],
+    ("n_languages", "conditions", "width"),
+    [
+        (20, ["base", "aligned"], "two"),
+        (4, ["base", "translation-zh-de", "copy-control-zh-de"], "two"),
+        (6, ["base", "aligned"], "one"),
+    ],
 )
-def test_nothing_is_clipped_and_figures_fit_a_page(n_languages, conditions):
-    drawn = figures(n_languages, conditions)
-    with figure_style():
-        for figure in drawn.values():
+def test_nothing_is_clipped_and_figures_fit_a_page(n_languages, conditions, width):
+    with figure_style(Style(width=width)):
+        figures = drawn(n_languages, conditions)
+        for figure in figures.values():
             figure.get_layout_engine().execute(figure)
-        assert {name: overflow(figure) for name, figure in drawn.items()} == dict.fromkeys(drawn, 0)
-    for figure in drawn.values():
-        width, height = figure.get_size_inches()
-        assert width <= TWO_COLUMNS + 1e-9
-        assert height <= 9
+        assert {name: overflow(figure) for name, figure in figures.items()} == dict.fromkeys(figures, 0)
+    for name, figure in figures.items():
+        assert figure.get_size_inches()[0] <= WIDTHS[width] + 1e-9, name
+        assert figure.get_size_inches()[1] <= TALLEST + 1e-9, name
+
+
+def test_ten_adapters_have_a_panel_each_where_one_would_not_do():
+    tables = made_tables(list(LANGUAGES), ["base", *(f"adapter {i}" for i in range(10))])
+    for drawing in drawings():
+        if drawing.name in ("accuracy", "auc", "predicted_share", "grid"):
+            figure = drawing.draw(*(tables[name] for name in drawing.tables))
+            titles = {ax.get_title() for ax in figure.axes}
+            assert drawing.name == "grid" or titles == {f"adapter {i}" for i in range(10)}
+            assert figure.get_size_inches()[1] <= TALLEST
 
 
 def test_clipping_would_be_seen():

@@ -6,10 +6,10 @@ import pytest
 from babelscope.errors import DataError
 from babelscope.viz.lens_curves import (
     SPOKEN,
-    plot_lens_languages,
-    plot_lens_summaries,
-    plot_lens_summaries_delta,
-    plot_tuned_lens,
+    lens_languages_figure,
+    lens_summaries_figure,
+    lens_summaries_delta_figure,
+    tuned_lens_figure,
     spoken_shares,
 )
 
@@ -31,7 +31,7 @@ def test_kinds_of_tokens_fill_the_panel() -> None:
     assert found["base", 0, "prompt's language"] == pytest.approx((0.3 + 0.1) / 2)
     assert found["base", 0, "other languages"] == pytest.approx((0.1 + 0.3) / 2)
     np.testing.assert_allclose(found.groupby(level=["condition", "layer"]).sum(), 1)
-    figure = plot_lens_languages(shares())
+    figure = lens_languages_figure(shares())
     assert [ax.get_title() for ax in figure.axes] == ["base", "aligned"]
     tops = [area.get_paths()[0].vertices[:, 1].max() for area in figure.axes[0].collections]
     np.testing.assert_allclose(tops, [0.4, 0.6, 0.8, 1.0])
@@ -40,7 +40,7 @@ def test_kinds_of_tokens_fill_the_panel() -> None:
 
 def test_english_alone_has_no_languages_to_compare() -> None:
     with pytest.raises(DataError, match="logit_lens_languages table without English: the table has no rows"):
-        plot_lens_languages(shares()[lambda t: t["language"] == "en"])
+        lens_languages_figure(shares()[lambda t: t["language"] == "en"])
 
 
 def values(quantities: tuple[str, ...], **more: str) -> pd.DataFrame:
@@ -57,21 +57,21 @@ def values(quantities: tuple[str, ...], **more: str) -> pd.DataFrame:
 def test_differences_leave_out_what_another_figure_shows() -> None:
     quantities = ("english_mass", "token_energy", "kl_to_final_bits")
     deltas = values(quantities).query("condition == 'aligned'").rename(columns={"value": "delta"}).assign(p_holm=0.01)
-    images = [ax.images[0] for ax in plot_lens_summaries_delta(deltas).axes if ax.images]
+    images = [ax.images[0] for ax in lens_summaries_delta_figure(deltas).axes if ax.images]
     assert len(images) == 2
     np.testing.assert_allclose(images[0].get_array(), [[0, 1, 2], [1, 2, 3]])
     with pytest.raises(DataError, match="without right_answer_log2_rank, token_energy"):
-        plot_lens_summaries_delta(deltas[deltas["quantity"] == "english_mass"])
+        lens_summaries_delta_figure(deltas[deltas["quantity"] == "english_mass"])
 
 
 def test_summaries_and_lenses_show_the_mean_over_languages() -> None:
-    figure = plot_lens_summaries(values(("right_answer_log2_rank", "token_energy", "kl_to_final_bits")))
+    figure = lens_summaries_figure(values(("right_answer_log2_rank", "token_energy", "kl_to_final_bits")))
     (mean,) = [line for line in figure.axes[0].lines if line.get_gid() == "mean aligned"]
     np.testing.assert_allclose(mean.get_ydata(), [0.5, 1.5, 2.5])
     quantities = ("kl_to_final_bits", "entropy_bits", "english_mass")
     table = pd.concat([values(quantities, lens=lens) for lens in ("logit", "tuned", "constant")])
-    figure = plot_tuned_lens(table)
+    figure = tuned_lens_figure(table)
     assert len(figure.axes) == 6
     assert {line.get_gid() for line in figure.axes[0].lines} >= {"mean logit", "mean tuned", "mean constant"}
     with pytest.raises(DataError, match="no rows with quantity = 'token_energy'"):
-        plot_lens_summaries(values(("right_answer_log2_rank", "kl_to_final_bits")))
+        lens_summaries_figure(values(("right_answer_log2_rank", "kl_to_final_bits")))

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from babelscope.errors import DataError
 from babelscope.probes.linear import CONTROLS, PROBES, linear_probe_tables
-from babelscope.viz.linear import NAMES, plot_linear, plot_linear_delta
+from babelscope.viz.linear import NAMES, linear_figure, linear_delta_figure
 
 LANGUAGES = ("en", "de", "sw", "zh")
 
@@ -24,7 +24,7 @@ def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
 def test_every_probe_has_a_name_and_a_panel_with_its_control(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     assert set(NAMES) == set(PROBES)
     values = tables[0]
-    figure = plot_linear(values.sample(frac=1, random_state=0).sort_values("position"))
+    figure = linear_figure(values.sample(frac=1, random_state=0).sort_values("position"))
     assert len(figure.axes) == 2 * len(PROBES)
     row = list(NAMES).index("language")
     ax = figure.axes[2 * row + 1]
@@ -44,23 +44,23 @@ def test_the_control_of_transfer_stands_for_probes_without_their_own(
 ) -> None:
     values = tables[0]
     assert "label_from_base_control" not in CONTROLS
-    ax = plot_linear(values).axes[2 * list(NAMES).index("label_from_base")]
+    ax = linear_figure(values).axes[2 * list(NAMES).index("label_from_base")]
     (control,) = [line for line in ax.lines if line.get_gid() == "control"]
     source = values[(values["position"] == "last") & (values["quantity"] == "label_from_pivot_control")]
     np.testing.assert_allclose(control.get_ydata(), source.groupby("layer")["value"].mean())
 
 
 def test_differences_have_a_map_per_probe_and_position(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    maps = [ax.images[0] for ax in plot_linear_delta(tables[1]).axes if ax.images]
+    maps = [ax.images[0] for ax in linear_delta_figure(tables[1]).axes if ax.images]
     assert len(maps) == 2 * len(PROBES)
 
 
 def test_the_base_alone_can_be_drawn(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    plot_linear(tables[0].query("condition == 'base' and layer == 1 and language == 'de'"))
+    linear_figure(tables[0].query("condition == 'base' and layer == 1 and language == 'de'"))
 
 
 def test_errors_name_what_is_missing(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     with pytest.raises(DataError, match="linear_probe table: missing columns ci_low, ci_high"):
-        plot_linear(tables[0].drop(columns=["ci_low", "ci_high"]))
+        linear_figure(tables[0].drop(columns=["ci_low", "ci_high"]))
     with pytest.raises(DataError, match="linear_probe_delta table: missing column p_holm"):
-        plot_linear_delta(tables[1].drop(columns="p_holm"))
+        linear_delta_figure(tables[1].drop(columns="p_holm"))

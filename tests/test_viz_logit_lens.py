@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from babelscope.errors import DataError
-from babelscope.viz.logit_lens import MASSES, edges, plot_logit_lens, plot_logit_lens_delta
-from babelscope.viz.style import lighten
+from babelscope.viz.logit_lens import MASSES, edges, logit_lens_figure, logit_lens_delta_figure
+from babelscope.viz.style import BASE, fade
 from matplotlib.colors import same_color
 
 
@@ -29,7 +29,7 @@ def panel(figure, language):
 
 def test_each_panel_has_its_lines_and_bands():
     shuffled = table().sample(frac=1, random_state=0)  # order of rows means nothing
-    ax = panel(plot_logit_lens(shuffled), "zh")
+    ax = panel(logit_lens_figure(shuffled), "zh")
     lines = {line.get_gid(): line for line in ax.lines}
     assert set(lines) == {f"{q}_mass {c}" for q in ("english", "target") for c in ("base", "aligned")}
     np.testing.assert_allclose(lines["english_mass aligned"].get_xydata(), [(x, 0.1 * x + 0.05) for x in range(4)])
@@ -39,23 +39,23 @@ def test_each_panel_has_its_lines_and_bands():
 
 
 def test_base_is_pale_and_dashed_aligned_full_and_solid():
-    lines = {line.get_gid(): line for line in panel(plot_logit_lens(table()), "zh").lines}
+    lines = {line.get_gid(): line for line in panel(logit_lens_figure(table()), "zh").lines}
     hue = MASSES["english_mass"][0]
     assert lines["english_mass base"].is_dashed()
     assert not lines["english_mass aligned"].is_dashed()
     assert same_color(lines["english_mass aligned"].get_color(), hue)
-    assert same_color(lines["english_mass base"].get_color(), lighten(hue, 0.42))
+    assert same_color(lines["english_mass base"].get_color(), fade(hue, BASE.fade))
 
 
 def test_undefined_target_mass_is_left_out():
-    assert {line.get_gid() for line in panel(plot_logit_lens(table()), "en").lines} == {
+    assert {line.get_gid() for line in panel(logit_lens_figure(table()), "en").lines} == {
         "english_mass base",
         "english_mass aligned",
     }
 
 
 def test_entropy_strips_hold_the_values_on_one_scale():
-    figure = plot_logit_lens(table())
+    figure = logit_lens_figure(table())
     bars = [ax.child_axes[0] for ax in figure.axes if ax.get_title()]
     images = [bar.collections[0] for bar in bars]
     np.testing.assert_allclose(images[1].get_array(), [[17, 14, 11, 8], [16, 13, 10, 7]])
@@ -70,20 +70,20 @@ def test_layers_need_not_be_consecutive():
 
 def test_errors_name_what_is_missing():
     with pytest.raises(DataError, match="logit_lens table: missing column layer"):
-        plot_logit_lens(table().drop(columns="layer"))
+        logit_lens_figure(table().drop(columns="layer"))
     with pytest.raises(DataError, match="logit_lens table: the table has no rows"):
-        plot_logit_lens(table().head(0))
+        logit_lens_figure(table().head(0))
     with pytest.raises(DataError, match="no rows with quantity = 'entropy_bits'; expected one of english_mass"):
-        plot_logit_lens(table().query("quantity != 'entropy_bits'"))
+        logit_lens_figure(table().query("quantity != 'entropy_bits'"))
     with pytest.raises(DataError, match="occurs twice; expected once"):
-        plot_logit_lens(pd.concat([table(), table()]))
+        logit_lens_figure(pd.concat([table(), table()]))
 
 
 def test_deltas_have_a_panel_per_quantity_with_one_centre():
     deltas = table(conditions=("aligned",)).rename(columns={"value": "delta"}).assign(p_holm=0.01)
-    figure = plot_logit_lens_delta(deltas)
+    figure = logit_lens_delta_figure(deltas)
     maps = [ax.images[0] for ax in figure.axes if ax.images]
     assert len(maps) == 3
     assert all(image.norm.vmin == -image.norm.vmax for image in maps)
     with pytest.raises(DataError, match="logit_lens_delta table: missing column p_holm"):
-        plot_logit_lens_delta(deltas.drop(columns="p_holm"))
+        logit_lens_delta_figure(deltas.drop(columns="p_holm"))

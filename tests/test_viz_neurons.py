@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from babelscope.errors import DataError
 from babelscope.probes.neurons import language_neurons, layer_table
-from babelscope.viz.neurons import plot_neurons, plot_neurons_ablation
+from babelscope.viz.neurons import neurons_figure, neurons_ablation_figure
 
 LANGUAGES = ["en", "de", "zh"]
 
@@ -16,7 +16,7 @@ def test_bars_and_maps_show_the_counts() -> None:
     counts[:, 1, [5, 6]] = np.array([[80, 80], [80, 0], [0, 80]])
     found = language_neurons(counts, np.full(3, 100), rate=0.015)
     table = pd.concat([layer_table(found, LANGUAGES, name) for name in ("base", "aligned")])
-    figure = plot_neurons(table)
+    figure = neurons_figure(table)
     bars, heat = figure.axes[0], figure.axes[2]
     assert [patch.get_height() for patch in bars.patches] == [1, 0, 0, 2]  # specific by layer, then related
     np.testing.assert_array_equal(heat.images[0].get_array(), [[0, 2], [1, 1], [0, 1]])
@@ -36,7 +36,7 @@ def test_ablation_map_has_losses_random_last_and_dots() -> None:
         for i, code in enumerate(LANGUAGES)
         for j, ablated in enumerate([*LANGUAGES, "random"])
     ]
-    figure = plot_neurons_ablation(pd.DataFrame(rows))
+    figure = neurons_ablation_figure(pd.DataFrame(rows))
     ax = figure.axes[0]
     np.testing.assert_array_equal(ax.images[0].get_array(), np.arange(3)[:, None] + 10 * np.arange(4))
     assert [label.get_text() for label in ax.get_xticklabels()] == [*LANGUAGES, "random"]
@@ -46,6 +46,6 @@ def test_ablation_map_has_losses_random_last_and_dots() -> None:
 
 def test_tables_without_their_columns_are_refused() -> None:
     with pytest.raises(DataError, match="neurons_by_layer table: missing columns"):
-        plot_neurons(pd.DataFrame({"layer": [1]}))
+        neurons_figure(pd.DataFrame({"layer": [1]}))
     with pytest.raises(DataError, match="neurons_ablation table: missing columns"):
-        plot_neurons_ablation(pd.DataFrame({"language": ["en"]}))
+        neurons_ablation_figure(pd.DataFrame({"language": ["en"]}))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from babelscope.errors import DataError
-from babelscope.viz.projection import plot_projection
+from babelscope.viz.projection import projection_figure
 from babelscope.viz.style import language_color
 from matplotlib.axes import Axes
 from matplotlib.colors import same_color
@@ -42,7 +42,7 @@ def quality_of(figure: Figure) -> list[str]:
 
 
 def test_default_layers_reach_from_first_to_last_and_their_quality_is_told():
-    figure = plot_projection(points(), variance())
+    figure = projection_figure(points(), variance())
     assert [ax.get_title() for ax in figure.axes[:5]] == [f"layer {n}" for n in (0, 4, 6, 8, 12)]
     told = "PC1 50% · PC2 25%\nstability 1.00 · 0.50\nsilhouette: language 0.40\nsilhouette: meaning -0.20"
     assert quality_of(figure) == [told] * 5
@@ -50,7 +50,7 @@ def test_default_layers_reach_from_first_to_last_and_their_quality_is_told():
 
 
 def test_every_point_is_drawn_in_its_language_colour():
-    ax = plot_projection(points(), variance(), layers=[4]).axes[1]
+    ax = projection_figure(points(), variance(), layers=[4]).axes[1]
     table = points().query("layer == 4 and condition == 'aligned' and position == 'last'")
     for group in ax.collections:
         own = table[table["language"] == group.get_label()]
@@ -60,7 +60,7 @@ def test_every_point_is_drawn_in_its_language_colour():
 
 
 def test_conditions_of_a_layer_share_limits_that_hold_all_points():
-    base, aligned = plot_projection(points(), variance(), layers=[4]).axes
+    base, aligned = projection_figure(points(), variance(), layers=[4]).axes
     assert base.get_xlim() == aligned.get_xlim()
     assert base.get_ylim() == aligned.get_ylim()
     both = points().query("layer == 4 and position == 'last'")
@@ -68,14 +68,14 @@ def test_conditions_of_a_layer_share_limits_that_hold_all_points():
 
 
 def test_names_stand_at_distinct_centres_and_give_way_where_they_would_touch():
-    ax = plot_projection(points(), variance(), layers=[4]).axes[0]
+    ax = projection_figure(points(), variance(), layers=[4]).axes[0]
     assert names_on(ax) == ["en", "zh", "sw"]
     same = points().assign(pc1=0.0, pc2=lambda t: t["id"].str[1:].astype(float))
-    assert names_on(plot_projection(same, variance(), layers=[4]).axes[0]) == ["en"]
+    assert names_on(projection_figure(same, variance(), layers=[4]).axes[0]) == ["en"]
 
 
 def test_states_without_variation_are_said_to_be_equal():
-    ax = plot_projection(points().assign(pc1=0.0, pc2=0.0), variance(), layers=[0]).axes[0]
+    ax = projection_figure(points().assign(pc1=0.0, pc2=0.0), variance(), layers=[0]).axes[0]
     assert names_on(ax) == ["all states are equal"]
 
 
@@ -86,25 +86,25 @@ def test_umap_tells_its_quality_over_seeds():
         for seed in range(3)
     ]
     quality = pd.DataFrame(seeds).assign(silhouette_language=0.4, silhouette_id=-0.2)
-    figure = plot_projection(points(x="umap1", y="umap2"), quality, "umap", "mean", [2, 12])
+    figure = projection_figure(points(x="umap1", y="umap2"), quality, "umap", "mean", [2, 12])
     told = "trustworthiness 0.94\nProcrustes 0.02 (3 seeds)\nsilhouette: language 0.40\nsilhouette: meaning -0.20"
     assert quality_of(figure) == [told] * 2
-    missing = plot_projection(points(x="umap1", y="umap2"), quality[quality["layer"] != 2], "umap", "mean", [2, 12])
+    missing = projection_figure(points(x="umap1", y="umap2"), quality[quality["layer"] != 2], "umap", "mean", [2, 12])
     assert quality_of(missing) == ["quality unknown", told]
     with pytest.raises(DataError, match="umap quality table: missing column procrustes_disparity"):
-        plot_projection(points(x="umap1", y="umap2"), quality.drop(columns="procrustes_disparity"), "umap", "mean")
+        projection_figure(points(x="umap1", y="umap2"), quality.drop(columns="procrustes_disparity"), "umap", "mean")
 
 
 def test_errors_name_what_is_missing():
     with pytest.raises(DataError, match="kind 'tsne': expected one of pca, umap"):
-        plot_projection(points(), variance(), "tsne")
+        projection_figure(points(), variance(), "tsne")
     with pytest.raises(DataError, match="umap points table: missing columns umap1, umap2"):
-        plot_projection(points(), variance(), "umap")
+        projection_figure(points(), variance(), "umap")
     with pytest.raises(DataError, match="position = 'all'; expected one of last, mean"):
-        plot_projection(points(), variance(), position="all")
+        projection_figure(points(), variance(), position="all")
     with pytest.raises(DataError, match="layer = 3; expected one of 0, 2, 4"):
-        plot_projection(points(), variance(), layers=[3])
+        projection_figure(points(), variance(), layers=[3])
     with pytest.raises(DataError, match="an empty list of layers"):
-        plot_projection(points(), variance(), layers=[])
+        projection_figure(points(), variance(), layers=[])
     with pytest.raises(DataError, match="pca quality table: the table has no rows"):
-        plot_projection(points(), variance().head(0))
+        projection_figure(points(), variance().head(0))

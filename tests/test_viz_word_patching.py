@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from babelscope.errors import DataError
 from babelscope.probes.concept import QUANTITIES
-from babelscope.viz.concept import LINES, plot_concept
-from babelscope.viz.patchscopes import plot_patchscopes
+from babelscope.viz.concept import LINES, concept_figure
+from babelscope.viz.patchscopes import patchscopes_figure
 
 
 def table(columns: dict[str, tuple[object, ...]]) -> pd.DataFrame:
@@ -27,7 +27,7 @@ def test_concept_lines_are_the_pooled_rows() -> None:
     keys = {"language": ("zh", "all"), "condition": ("aligned", "base")}
     inner = {"position": ("word", "answer"), "layer": (4, 1), "source": ("single", "mean"), "quantity": QUANTITIES}
     patching, unpatched = table(keys | inner), table(keys | {"quantity": QUANTITIES})
-    figure = plot_concept(patching, unpatched)
+    figure = concept_figure(patching, unpatched)
     assert len(figure.axes) == 8
     assert set(LINES) == set(QUANTITIES)
     assert figure.axes[5].get_title() == ""
@@ -39,7 +39,7 @@ def test_concept_lines_are_the_pooled_rows() -> None:
     plain = unpatched.query("language == 'all' and condition == 'base'").set_index("quantity")["value"]
     assert lines["unpatched"].get_ydata()[0] == plain["target_concept_target_language"]
     with pytest.raises(DataError, match="no rows with language = 'all'"):
-        plot_concept(patching[patching["language"] == "zh"], unpatched)
+        concept_figure(patching[patching["language"] == "zh"], unpatched)
 
 
 def test_patchscopes_lines_are_the_pooled_rows() -> None:
@@ -53,7 +53,7 @@ def test_patchscopes_lines_are_the_pooled_rows() -> None:
             "quantity": ("probability", "control", "recognised"),
         }
     )
-    figure = plot_patchscopes(values)
+    figure = patchscopes_figure(values)
     assert len(figure.axes) == 2 * 4
     assert figure.axes[1].get_title() == "translation prompt\nenglish word"
     where = {"language": "all", "word": "english", "prompt": "translation"}
@@ -64,4 +64,4 @@ def test_patchscopes_lines_are_the_pooled_rows() -> None:
     np.testing.assert_allclose(lines["control"].get_xydata(), expected)
     assert {line.get_gid() for line in figure.axes[5].lines} == {"base", "aligned"}
     with pytest.raises(DataError, match="missing column"):
-        plot_patchscopes(values.drop(columns="prompt"))
+        patchscopes_figure(values.drop(columns="prompt"))

@@ -10,8 +10,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ..errors import DataError
-from .legends import add_legend
-from .style import BASE, GAIN, LOSS, NEUTRAL, ONE_COLUMN, TWO_COLUMNS, Tone, condition_tones, figure_style
+from .legends import add_legend, add_note
+from .panels import NARROW, panels
+from .style import (
+    BASE, GAIN, LOSS, NEUTRAL, ONE_COLUMN, TALLEST, Tone, condition_tones, figure_style, page_width, theme,
+)  # fmt: skip
 from .tables import SIGNIFICANT, conditions_in, require, rows_where
 
 # What a quantity's columns are called: in the table of differences and in that of conditions.
@@ -22,6 +25,8 @@ _DELTA_COLUMNS = {
 _VALUE_COLUMNS = {"accuracy": ("accuracy", "ci_low", "ci_high"), "auc": ("auc", "auc_ci_low", "auc_ci_high")}
 _NAMES = {"accuracy": "accuracy", "auc": "AUC"}
 _ROW = 0.165  # inches per language and condition: two lines of type do not touch
+_MARGIN = 1.1  # inches for axis labels and legend
+_TOGETHER = 3  # conditions whose points can be told apart on one line; more have a panel each
 
 
 class _Row(NamedTuple):
@@ -79,7 +84,8 @@ def plot_accuracy(
     right.set_yticks(left.get_yticks(), [])
     right.set_ylim(left.get_ylim())
     left.set_xlabel(_NAMES[quantity])
-    right.set_xlabel(f"difference in {_NAMES[quantity]} (95% interval)")
+    label = f"difference in {_NAMES[quantity]} (95% interval)"
+    right.set_xlabel(label.replace(" (", "\n(") if page_width() < NARROW else label)
     for ax in axes:
         ax.grid(axis="x")
         ax.tick_params(axis="y", length=0)
@@ -93,16 +99,51 @@ def accuracy_figure(
     quantity: str = "accuracy",
     chance: float = 0.5,
 ) -> Figure:
-    """`plot_accuracy` on a figure of its own, two columns wide, with its legend below. Same arguments and errors."""
+    """`plot_accuracy` on a figure of its own, with its legend below. Same arguments and errors.
+
+    Where there are too many conditions for one page, each has a panel of its differences alone: `plot_differences`.
+    """
     rows = _delta_rows(delta_table, quantity)
     conditions = list(dict.fromkeys(row.condition for row in rows))
+    if _ROW * len(rows) + _MARGIN > TALLEST:
+        return _differences_figure(delta_table, conditions, quantity)
     with figure_style():
-        figure = Figure(figsize=(TWO_COLUMNS, _ROW * len(rows) + 1.1), layout="constrained")
+        figure = Figure(figsize=(page_width(), _ROW * len(rows) + _MARGIN), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
         plot_accuracy((left, right), delta_table, accuracy_table, quantity, chance)
         handles = _legend(conditions, accuracy_table is not None, any(row.trained for row in rows))
         add_legend(figure, handles, columns=4)
     return figure
+
+
+def plot_differences(ax: Axes, delta_table: pd.DataFrame, quantity: str = "accuracy") -> Axes:
+    """Draw one condition's difference from the base by language, with its 95% interval: `plot_accuracy`'s right part.
+
+    Raises:
+        DataError: an empty table, missing columns or an unknown quantity.
+    """
+    rows = _delta_rows(delta_table, quantity)
+    for row in rows:
+        _difference(ax, row)
+    ax.axvline(0, color=NEUTRAL, linewidth=0.8, zorder=0.5, gid="zero")
+    _label_languages(ax, rows)
+    ax.grid(axis="x")
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    return ax
+
+
+def _differences_figure(delta_table: pd.DataFrame, conditions: list[str], quantity: str) -> Figure:
+    with figure_style():
+        height = 0.13 * delta_table["language"].nunique() + 0.3
+        made = panels(1, len(conditions), height, 0.6, most=5, sharey="all")
+        for ax, condition in zip(made.axes[0], conditions, strict=True):
+            plot_differences(ax, delta_table[delta_table["condition"] == condition], quantity)
+        made.name_columns(conditions)
+        add_note(made.figure, f"difference in {_NAMES[quantity]} from the base (95% interval)")
+        trained = bool(delta_table["trained"].any())
+        add_legend(made.figure, _legend_of_differences(trained), columns=5)
+    return made.figure
 
 
 def plot_predicted_share(ax: Axes, share_table: pd.DataFrame, label: str | None = None) -> Axes:
@@ -140,7 +181,7 @@ def plot_predicted_share(ax: Axes, share_table: pd.DataFrame, label: str | None 
     ax.set_yticks(range(len(place)), list(place))
     ax.set_ylim(-0.7, len(place) - 0.3)
     ax.set_xlim(-0.02, 1.02)
-    ax.set_xlabel(f"share of answers “{label}” (95% interval)")
+    ax.set_xlabel(f"share of answers “{label}”\n(95% interval)")
     ax.grid(axis="x")
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
@@ -148,20 +189,29 @@ def plot_predicted_share(ax: Axes, share_table: pd.DataFrame, label: str | None 
 
 
 def predicted_share_figure(share_table: pd.DataFrame) -> Figure:
-    """`plot_predicted_share` for each label, on a figure of its own; of two labels the first, the other mirrors it."""
+    """`plot_predicted_share` for each label, on a figure of its own; of two labels the first, the other mirrors it.
+
+    Many conditions have a panel each, beside the base.
+    """
     require(share_table, _SHARE_COLUMNS, "predicted_share table")
     labels = [str(label) for label in pd.unique(share_table["label"])]
     shown = labels[:1] if len(labels) == 2 else labels
-    n_rows, n_conditions = share_table["language"].nunique(), share_table["condition"].nunique()
+    conditions = conditions_in(share_table)
+    together = [conditions] if len(conditions) <= _TOGETHER else [[conditions[0], name] for name in conditions[1:]]
+    columns = [(label, names) for names in together for label in shown]
     with figure_style():
-        width = ONE_COLUMN if len(shown) == 1 else TWO_COLUMNS
-        figure = Figure(figsize=(width, (0.075 + 0.04 * n_conditions) * n_rows + 1.0), layout="constrained")
-        axes = figure.subplots(1, len(shown), squeeze=False)[0]
-        for ax, label in zip(axes, shown, strict=True):
-            plot_predicted_share(ax, share_table, label)
-        handles, _ = axes[0].get_legend_handles_labels()
-        add_legend(figure, handles, columns=4)
-    return figure
+        height = (0.085 + 0.05 * len(together[0])) * share_table["language"].nunique() + 0.3
+        width = ONE_COLUMN if len(columns) == 1 else page_width()
+        made = panels(1, len(columns), height, 0.8, most=5, sharey="all", width=width)
+        for ax, (label, names) in zip(made.axes[0], columns, strict=True):
+            plot_predicted_share(ax, share_table[share_table["condition"].isin(names)], label)
+            if len(together) > 1:
+                ax.set_title(names[-1])
+        handles, told = made.axes[0, 0].get_legend_handles_labels()
+        if len(together) > 1:
+            handles[told.index(together[0][1])].set_label("the condition above")
+        add_legend(made.figure, handles, columns=4)
+    return made.figure
 
 
 _SHARE_COLUMNS = ("language", "condition", "label", "share", "ci_low", "ci_high", "true_share")
@@ -191,7 +241,7 @@ def _offsets(n: int) -> list[float]:
 
 def _marker(tone: Tone) -> dict[str, Any]:
     """Keywords of a condition's points: base hollow, others filled."""
-    face = "white" if tone is BASE else tone.color
+    face = theme().paper if tone is BASE else tone.color
     return {
         "linestyle": "none", "marker": "o", "markersize": 4.2, "color": tone.color,
         "markerfacecolor": face, "markeredgewidth": 1.1, "zorder": 4,
@@ -215,7 +265,7 @@ def _difference(ax: Axes, row: _Row) -> None:
         return
     color = _sign_color(row.delta)
     ax.hlines([row.y], row.ci_low, row.ci_high, color=color, linewidth=1.2)
-    face = color if row.p_holm < SIGNIFICANT else "white"
+    face = color if row.p_holm < SIGNIFICANT else theme().paper
     ax.plot(
         [row.delta], [row.y], marker="D", markersize=4, color=color, markerfacecolor=face, markeredgewidth=1.1,
         zorder=4, gid="significant" if row.p_holm < SIGNIFICANT else "not significant",
@@ -255,10 +305,16 @@ def _legend(conditions: list[str], with_intervals: bool, trained: bool) -> list[
         handles.append(Patch(color=NEUTRAL, alpha=0.3, linewidth=0, label="95% interval of an end"))
     handles.append(Line2D([], [], color=NEUTRAL, linestyle=":", linewidth=0.8, label="chance"))
     handles += [Line2D([], [], color=c, linewidth=1.8, label=name) for c, name in ((GAIN, "gain"), (LOSS, "loss"))]
+    return handles + _legend_of_differences(trained)
+
+
+def _legend_of_differences(trained: bool) -> list[Line2D | Patch]:
     diamond: dict[str, Any] = {"linestyle": "none", "marker": "D", "markersize": 4, "color": NEUTRAL}
-    handles.append(Line2D([], [], label="Holm p < 0.05", **diamond))
-    handles.append(Line2D([], [], label="Holm p ≥ 0.05", markerfacecolor="white", **diamond))
+    handles: list[Line2D | Patch] = [
+        Line2D([], [], label="Holm p < 0.05", **diamond),
+        Line2D([], [], label="Holm p ≥ 0.05", markerfacecolor=theme().paper, **diamond),
+    ]
     if trained:
-        dagger: dict[str, Any] = {"linestyle": "none", "marker": r"$\dagger$", "color": "black"}
+        dagger: dict[str, Any] = {"linestyle": "none", "marker": r"$\dagger$", "color": theme().ink}
         handles.append(Line2D([], [], label="in a training pair (bold)", **dagger))
     return handles

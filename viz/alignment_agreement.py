@@ -7,10 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
 from .alignment_names import NAMES
-from .style import DIVERGING, TWO_COLUMNS, figure_style
+from .heatmap import add_colorbar, draw_cells
+from .legends import add_note
+from .panels import panels
+from .style import figure_style
 from .tables import conditions_in, grid, require, rows_where
 
 _WHAT = "alignment_agreement table"
@@ -18,12 +20,38 @@ _COLUMNS = (
     *("layer", "position", "over", "of", "condition", "quantity", "against"),
     *("n", "spearman", "ci_low", "ci_high"),
 )
-_NUMBERS = ("spearman", "ci_low", "ci_high")
 _SCALE = Normalize(-1, 1)
 _DOT = "(dot: 95% interval over languages without 0)"
 
 
-def plot_alignment_agreement(agreement_table: pd.DataFrame, layer: int | None = None) -> Figure:
+def plot_agreement(
+    ax: Axes, rows: pd.DataFrame, across: str, names: Sequence[str], columns: Sequence[str] | Sequence[int]
+) -> Axes:
+    """Draw Spearman correlations: quantities down, the values of the column `across` across, a dot where 0 is excluded.
+
+    Args:
+        ax: Where to draw.
+        rows: Of `alignment_agreement.csv`, each cell once: quantity, spearman, ci_low, ci_high and `across`. With
+            `across="against"` a pair that stands once fills both halves.
+        across: layer or against.
+        names: Quantities, from the top.
+        columns: What stands across, from the left.
+
+    Raises:
+        DataError: two rows claim the same cell.
+    """
+    cells = []
+    for column in ("spearman", "ci_low", "ci_high"):
+        wide = grid(rows, "quantity", across, column).reindex(index=list(names), columns=list(columns)).to_numpy()
+        cells.append(np.where(np.isnan(wide), wide.T, wide) if across == "against" else wide)
+    value, low, high = cells
+    draw_cells(ax, value, (low > 0) | (high < 0), _SCALE, gid="interval without 0")
+    ax.set_xticks(range(len(columns)), [NAMES.get(str(name), str(name)) for name in columns], fontsize=6)
+    ax.set_yticks(range(len(names)), [NAMES.get(name, name) for name in names], fontsize=6)
+    return ax
+
+
+def agreement_figure(agreement_table: pd.DataFrame, layer: int | None = None) -> Figure:
     """Spearman between measures over pairs of languages at one layer, in the base: panels of position (across).
 
     Args:
@@ -42,20 +70,17 @@ def plot_alignment_agreement(agreement_table: pd.DataFrame, layer: int | None = 
     names = list(dict.fromkeys([*table["quantity"], *table["against"]]))
     positions = [str(position) for position in pd.unique(table["position"])]
     with figure_style():
-        figure = Figure(figsize=(TWO_COLUMNS, 3.3), layout="constrained")
-        axes = figure.subplots(1, len(positions), sharey=True, squeeze=False)[0]
-        for ax, position in zip(axes, positions, strict=True):
-            rows = table[table["position"] == position]
-            value, low, high = (_symmetric(rows, names, column) for column in _NUMBERS)
-            image = _draw(ax, value, low, high, names, names)
-            ax.set_title(f"position: {position}, layer {shown}, base")
+        made = panels(1, len(positions), 2.6, 0.7, narrow=1, sharex=False)
+        for ax, position in zip(made.axes[0], positions, strict=True):
+            plot_agreement(ax, table[table["position"] == position], "against", names, names)
             ax.tick_params(axis="x", rotation=90)
-        _bar(figure, image, list(axes))
-        figure.supxlabel(f"over {int(table['n'].max())} pairs of languages    {_DOT}", fontsize=7)
-    return figure
+        made.name_columns([f"{position}, layer {shown}, base" for position in positions])
+        add_colorbar(made.figure, list(made.axes.ravel()), "Spearman correlation", aspect=25)
+        add_note(made.figure, f"over {int(table['n'].max())} pairs of languages {_DOT}")
+    return made.figure
 
 
-def plot_alignment_and_outcome(agreement_table: pd.DataFrame, outcome: str = "auc") -> Figure:
+def outcome_figure(agreement_table: pd.DataFrame, outcome: str = "auc") -> Figure:
     """Spearman of measures with an outcome over languages, by layer: panels of what (down) by position (across).
 
     What: level with level in each condition, then change with change, and the base's level with the change.
@@ -71,7 +96,7 @@ def plot_alignment_and_outcome(agreement_table: pd.DataFrame, outcome: str = "au
     table = rows_where(agreement_table, "against", outcome, _WHAT)
     names = [str(name) for name in pd.unique(table["quantity"])]
     layers = sorted(int(layer) for layer in pd.unique(table["layer"]))
-    panels = [
+    questions = [
         (condition, of)
         for condition in conditions_in(table)
         for of in ("level", "change", "before")
@@ -79,19 +104,15 @@ def plot_alignment_and_outcome(agreement_table: pd.DataFrame, outcome: str = "au
     ]
     positions = [str(position) for position in pd.unique(table["position"])]
     with figure_style():
-        height = len(panels) * (0.115 * len(names) + 0.32) + 0.5
-        figure = Figure(figsize=(TWO_COLUMNS, min(height, 9)), layout="constrained")
-        axes = figure.subplots(len(panels), len(positions), sharex=True, sharey=True, squeeze=False)
-        for row, (condition, of) in zip(axes, panels, strict=True):
+        made = panels(len(questions), len(positions), 0.115 * len(names) + 0.32, 0.5, sharey="all")
+        for line, (condition, of) in zip(made.axes, questions, strict=True):
             here = (table["condition"] == condition) & (table["of"] == of)
-            for ax, position in zip(row, positions, strict=True):
-                rows = table[here & (table["position"] == position)]
-                value, low, high = (_wide(rows, "layer", column, names, layers) for column in _NUMBERS)
-                image = _draw(ax, value, low, high, names, [str(layer) for layer in layers])
-                ax.set_title(f"{_title(condition, of, outcome)}, position: {position}", fontsize=6.5)
-        _bar(figure, image, list(axes.ravel()))
-        figure.supxlabel(f"layer    over {int(table['n'].max())} languages    {_DOT}", fontsize=7)
-    return figure
+            for ax, position in zip(line, positions, strict=True):
+                plot_agreement(ax, table[here & (table["position"] == position)], "layer", names, layers)
+                ax.set_title(f"{_title(condition, of, outcome)}, {position}", fontsize=6)
+        add_colorbar(made.figure, list(made.axes.ravel()), "Spearman correlation", aspect=25)
+        add_note(made.figure, f"layer; over {int(table['n'].max())} languages {_DOT}")
+    return made.figure
 
 
 def _title(condition: str, of: str, outcome: str) -> str:
@@ -101,36 +122,3 @@ def _title(condition: str, of: str, outcome: str) -> str:
         "change": f"{condition} − base: with Δ {name}",
         "before": f"base: with Δ {name} of {condition}",
     }[of]
-
-
-def _symmetric(rows: pd.DataFrame, names: Sequence[str], column: str) -> np.ndarray:
-    wide = _wide(rows, "against", column, names, names)
-    return np.where(np.isnan(wide), wide.T, wide)
-
-
-def _wide(
-    rows: pd.DataFrame, across: str, column: str, names: Sequence[str], columns: Sequence[str] | Sequence[int]
-) -> np.ndarray:
-    return grid(rows, "quantity", across, column).reindex(index=list(names), columns=list(columns)).to_numpy()
-
-
-def _draw(
-    ax: Axes, value: np.ndarray, low: np.ndarray, high: np.ndarray, down: Sequence[str], across: Sequence[str]
-) -> AxesImage:
-    ax.set_facecolor("#E6E6E6")
-    image = ax.imshow(value, cmap=DIVERGING, norm=_SCALE, aspect="auto", interpolation="nearest")
-    y, x = np.nonzero((low > 0) | (high < 0))
-    colours = np.where(np.abs(value[y, x]) > 0.6, "white", "black")
-    ax.scatter(x, y, s=2.5, c=colours, linewidths=0, gid="interval without 0")
-    ax.set_xticks(range(len(across)), [NAMES.get(name, name) for name in across], fontsize=6)
-    ax.set_yticks(range(len(down)), [NAMES.get(name, name) for name in down], fontsize=6)
-    ax.tick_params(length=0)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
-    return image
-
-
-def _bar(figure: Figure, image: AxesImage, axes: list[Axes]) -> None:
-    bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=25)
-    bar.set_label("Spearman correlation")
-    bar.outline.set_visible(False)

@@ -7,11 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
 from .alignment_names import NAMES
-from .heatmap import symmetric
-from .style import DIVERGING, LANGUAGES, TWO_COLUMNS, figure_style
+from .heatmap import add_colorbar, symmetric
+from .legends import add_note
+from .panels import panels
+from .style import LANGUAGES, figure_style, page_width, theme
 from .tables import conditions_in, require, rows_where
 
 _WHAT = "alignment_matrix table"
@@ -19,7 +20,7 @@ _COLUMNS = ("language_a", "language_b", "condition", "layer", "position", "quant
 _PANELS = 4  # layers side by side: codes of twenty languages can still be read
 
 
-def plot_alignment_matrix(
+def alignment_matrix_figure(
     matrix_table: pd.DataFrame, quantity: str, position: str, layers: Sequence[int] | None = None
 ) -> Figure:
     """Panels of condition and its difference from the base (down) by layer (across); languages ordered by family.
@@ -54,22 +55,32 @@ def plot_alignment_matrix(
         "value": _scale(values),
         "change": symmetric(np.concatenate([m.ravel() for m in changes.values()])) if changes else Normalize(-1, 1),
     }
-    colours = {"value": "viridis", "change": DIVERGING}
     with figure_style():
-        size = TWO_COLUMNS / len(shown)
-        figure = Figure(figsize=(TWO_COLUMNS, min(len(rows) * size + 0.4, 9)), layout="constrained")
-        axes = figure.subplots(len(rows), len(shown), squeeze=False, sharex=True, sharey=True)
-        for i, (condition, matrices, kind) in enumerate(rows):
-            for j, layer in enumerate(shown):
-                image = _draw(axes[i, j], matrices[condition, layer], languages, colours[kind], scales[kind])
-                if i == 0:
-                    axes[i, j].set_title(f"layer {layer}")
-            axes[i, 0].set_ylabel(condition if kind == "value" else f"{condition} − base")
-            bar = figure.colorbar(image, ax=list(axes[i]), pad=0.01, aspect=20)
-            bar.set_label(("Δ " if kind == "change" else "") + NAMES.get(quantity, quantity))
-            bar.outline.set_visible(False)
-        figure.supxlabel(f"position: {position}", fontsize=7.5)
-    return figure
+        colours = {"value": "viridis", "change": theme().diverging}
+        made = panels(len(rows), len(shown), page_width() / min(len(shown), _PANELS), 0.4, sharey="all")
+        for line, (condition, matrices, kind) in zip(made.axes, rows, strict=True):
+            for ax, layer in zip(line, shown, strict=True):
+                plot_matrix(ax, matrices[condition, layer], languages, colours[kind], scales[kind])
+        made.name_columns([f"layer {layer}" for layer in shown])
+        made.name_rows([name if kind == "value" else f"{name} − base" for name, _, kind in rows])
+        for i, axes in made.lines():
+            delta = "Δ " if rows[i][2] == "change" else ""
+            add_colorbar(made.figure, axes, delta + NAMES.get(quantity, quantity), aspect=20)
+        add_note(made.figure, f"position: {position}")
+    return made.figure
+
+
+def plot_matrix(ax: Axes, matrix: np.ndarray, languages: Sequence[str], cmap: str, scale: Normalize) -> Axes:
+    """Draw one [language, language] matrix, see `square`; grey where undefined."""
+    ax.set_facecolor(theme().missing)
+    ax.imshow(matrix, cmap=cmap, norm=scale, interpolation="nearest")
+    size = 4 if len(languages) > 12 else 6
+    ax.set_xticks(range(len(languages)), languages, fontsize=size, rotation=90)
+    ax.set_yticks(range(len(languages)), languages, fontsize=size)
+    ax.tick_params(length=0, pad=1)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    return ax
 
 
 def by_family(languages: Sequence[str]) -> list[str]:
@@ -99,14 +110,3 @@ def _scale(values: np.ndarray) -> Normalize:
     if not np.isfinite(values).any():
         return Normalize(0, 1)
     return Normalize(min(0.0, float(np.nanmin(values))), float(np.nanmax(values)) or 1.0)
-
-
-def _draw(ax: Axes, matrix: np.ndarray, languages: Sequence[str], colours: str, scale: Normalize) -> AxesImage:
-    ax.set_facecolor("#E6E6E6")
-    image = ax.imshow(matrix, cmap=colours, norm=scale, interpolation="nearest")
-    ax.set_xticks(range(len(languages)), languages, fontsize=4, rotation=90)
-    ax.set_yticks(range(len(languages)), languages, fontsize=4)
-    ax.tick_params(length=0, pad=1)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
-    return image

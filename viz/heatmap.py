@@ -5,12 +5,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
-from .style import DIVERGING, ONE_COLUMN, TWO_COLUMNS, figure_style
-from .tables import SIGNIFICANT, grid
+from .legends import add_note
+from .panels import panels
+from .style import ONE_COLUMN, figure_style, page_width, theme
+from .tables import SIGNIFICANT, conditions_in, grid
+
+_STRONG = 0.6  # share of the scale from which a cell is dark on white paper, or light on black
 
 
 def symmetric(values: Sequence[float] | np.ndarray | pd.Series) -> Normalize:
@@ -18,6 +22,18 @@ def symmetric(values: Sequence[float] | np.ndarray | pd.Series) -> Normalize:
     sizes = np.abs(np.asarray(values, dtype=np.float64))
     largest = float(np.nanmax(sizes)) if np.isfinite(sizes).any() else 0.0
     return Normalize(-(largest or 1.0), largest or 1.0)
+
+
+def differences(table: pd.DataFrame) -> list[tuple[str, pd.Series]]:
+    """Columns for `delta_figure`: each condition's difference from the base, at each position if there are several."""
+    here = {name: table["condition"] == name for name in conditions_in(table)}
+    if "position" not in table:
+        return [(f"{name} − base", mask) for name, mask in here.items()]
+    return [
+        (f"{name} − base\nposition: {position}", mask & (table["position"] == position))
+        for name, mask in here.items()
+        for position in pd.unique(table["position"])
+    ]
 
 
 def delta_figure(table: pd.DataFrame, columns: Sequence[tuple[str, pd.Series]], names: Mapping[str, str]) -> Figure:
@@ -29,28 +45,29 @@ def delta_figure(table: pd.DataFrame, columns: Sequence[tuple[str, pd.Series]], 
     languages = [str(code) for code in pd.unique(table["language"])]
     layers = sorted(int(layer) for layer in pd.unique(table["layer"]))
     quantities = [str(quantity) for quantity in pd.unique(table["quantity"])]
+    scales = [symmetric(table[table["quantity"] == quantity]["delta"]) for quantity in quantities]
     with figure_style():
-        width = ONE_COLUMN if len(columns) == 1 else TWO_COLUMNS
-        height = len(quantities) * max(0.105 * len(languages) + 0.15, 1.3) + 0.6
-        figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.subplots(len(quantities), len(columns), sharex=True, sharey=True, squeeze=False)
+        height = max(0.105 * len(languages) + 0.15, 1.3)
+        width = ONE_COLUMN if len(columns) == 1 else page_width()
+        made = panels(len(quantities), len(columns), height, 0.6, sharey="all", width=width)
         for i, quantity in enumerate(quantities):
-            here = table["quantity"] == quantity
-            scale = symmetric(table[here]["delta"])
-            for ax, (title, mask) in zip(axes[i], columns, strict=True):
-                image = draw_deltas(ax, table[here & mask], scale, languages, layers)
-                if i == 0:
-                    ax.set_title(title, fontsize=7.5 if len(columns) < 3 else 7)
-            bar = figure.colorbar(image, ax=list(axes[i]), pad=0.01, aspect=18)
-            bar.set_label(f"Δ {names.get(quantity, quantity)}")
-            bar.outline.set_visible(False)
-        figure.supxlabel("layer    (dot: Holm p < 0.05)", fontsize=7.5)
-    return figure
+            for ax, (_, mask) in zip(made.axes[i], columns, strict=True):
+                plot_deltas(ax, table[(table["quantity"] == quantity) & mask], scales[i], languages, layers)
+        made.name_columns([title for title, _ in columns], fontsize=7.5 if len(columns) < 3 else 7)
+        for i, axes in made.lines():
+            quantity = quantities[i]
+            add_colorbar(made.figure, axes, f"Δ {names.get(quantity, quantity)}")
+        add_note(made.figure, "layer (dot: Holm p < 0.05)")
+    return made.figure
 
 
-def draw_deltas(
-    ax: Axes, rows: pd.DataFrame, scale: Normalize, languages: Sequence[str], layers: Sequence[int]
-) -> AxesImage:
+def plot_deltas(
+    ax: Axes,
+    rows: pd.DataFrame,
+    scale: Normalize | None = None,
+    languages: Sequence[str] | None = None,
+    layers: Sequence[int] | None = None,
+) -> Axes:
     """Draw `delta` of one condition and quantity: languages down, layers across, a dot where p_holm < 0.05.
 
     Cells without a value (NaN or no row) are grey. Layers need not be consecutive: columns are labelled with them.
@@ -58,24 +75,45 @@ def draw_deltas(
     Args:
         ax: Where to draw.
         rows: language, layer, delta, p_holm; each pair of language and layer once.
-        scale: From `symmetric`, shared by the panels that are to be compared.
-        languages: Rows of the map, from the top.
-        layers: Its columns.
+        scale: From `symmetric`, shared by the panels that are to be compared; None: one for these rows.
+        languages: Rows of the map, from the top; None: those there are.
+        layers: Its columns; None: those there are.
 
-    Returns:
-        The image, for a colour bar.
+    Raises:
+        DataError: two rows claim the same cell.
     """
-    delta = grid(rows, "language", "layer", "delta").reindex(index=list(languages), columns=list(layers))
-    p = grid(rows, "language", "layer", "p_holm").reindex(index=list(languages), columns=list(layers))
-    ax.set_facecolor("#E6E6E6")
-    image = ax.imshow(delta.to_numpy(), cmap=DIVERGING, norm=scale, aspect="auto", interpolation="nearest")
-    language, layer = np.nonzero(p.to_numpy() < SIGNIFICANT)
-    strong = np.abs(delta.to_numpy()[language, layer]) > 0.6 * float(scale.vmax or 1.0)
-    ax.scatter(layer, language, s=2.5, c=np.where(strong, "white", "black"), linewidths=0, gid="significant")
-    step = max(1, len(layers) // 6)
-    ax.set_xticks(range(0, len(layers), step), [str(layer) for layer in layers[::step]])
-    ax.set_yticks(range(len(delta)), languages, fontsize=6.5)
+    wide = {column: grid(rows, "language", "layer", column) for column in ("delta", "p_holm")}
+    down = list(wide["delta"].index) if languages is None else list(languages)
+    across = list(wide["delta"].columns) if layers is None else list(layers)
+    delta, p = (table.reindex(index=down, columns=across).to_numpy() for table in wide.values())
+    draw_cells(ax, delta, p < SIGNIFICANT, symmetric(delta) if scale is None else scale)
+    step = max(1, len(across) // 6)
+    ax.set_xticks(range(0, len(across), step), [str(layer) for layer in across[::step]])
+    ax.set_yticks(range(len(down)), [str(code) for code in down], fontsize=6.5)
+    return ax
+
+
+def draw_cells(
+    ax: Axes, values: np.ndarray, dots: np.ndarray, scale: Normalize, cmap: str | None = None, gid: str = "significant"
+) -> Axes:
+    """Draw `values` [down, across] as cells without a frame, with a dot where `dots`; grey where undefined.
+
+    `cmap` is the theme's diverging one by default; another one must be light where it is weak on white paper.
+    """
+    ax.set_facecolor(theme().missing)
+    ax.imshow(values, cmap=cmap or theme().diverging, norm=scale, aspect="auto", interpolation="nearest")
+    y, x = np.nonzero(dots)
+    strong = np.abs(values[y, x]) > _STRONG * float(scale.vmax or 1.0)
+    ax.scatter(x, y, s=2.5, c=np.where(strong, theme().paper, theme().ink), linewidths=0, gid=gid)
     ax.tick_params(length=0)
     for spine in ax.spines.values():
         spine.set_visible(False)
-    return image
+    return ax
+
+
+def add_colorbar(figure: Figure, axes: Sequence[Axes], label: str, **place: object) -> Colorbar:
+    """A frameless colour bar of the last of `axes`, beside them all."""
+    bar = figure.colorbar(axes[-1].images[0], ax=list(axes), **{"pad": 0.01, "aspect": 18} | place)  # type: ignore[arg-type]
+    bar.set_label(label)
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    return bar

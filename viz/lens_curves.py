@@ -1,20 +1,22 @@
 """Curves of lens quantities by layer, averaged over languages; and the languages of the likeliest tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
-from .heatmap import delta_figure
+from .alignment import mean_over_languages
+from .heatmap import delta_figure, differences
 from .legends import add_legend
-from .style import GAIN, LOSS, NEUTRAL, TWO_COLUMNS, condition_tones, figure_style, lighten
+from .lines import draw_line, tone_handles
+from .panels import panels
+from .style import GAIN, LOSS, NEUTRAL, Tone, condition_tones, fade, figure_style
 from .tables import conditions_in, require, rows_where
 
-SPOKEN = {"English": GAIN, "prompt's language": LOSS, "other languages": "#8DB580", "unknown": "#D9D9D9"}
-LENSES = {"logit": GAIN, "tuned": LOSS, "constant": NEUTRAL}
+SPOKEN = ("English", "prompt's language", "other languages", "unknown")
+LENSES = {"logit": Tone(GAIN, (), 0), "tuned": Tone(LOSS, (), 0), "constant": Tone(NEUTRAL, (1.5, 1.0), 0)}
 _SUMMARIES = {
     "right_answer_log2_rank": "log2 rank of the right answer",
     "token_energy": "token energy",
@@ -32,12 +34,45 @@ _TUNED = {
     "entropy_bits": "entropy (bits)",
     "english_mass": "P(English words)",
 }
+_COLUMNS = ("language", "condition", "layer", "quantity", "value")
 
 
-def plot_lens_languages(shares: pd.DataFrame) -> Figure:
-    """Per condition, what share of the likeliest tokens is English, of the prompt's language, of others, of none.
+def plot_lens_curve(ax: Axes, rows: pd.DataFrame, by: str, tones: Mapping[str, Tone]) -> Axes:
+    """Draw the mean over languages by layer, with its 95% interval across them, and thin lines of single languages.
 
-    Stacked areas by layer, mean over the languages other than English; they fill the panel from 0 to 1.
+    A distance to the final layer is drawn on a logarithmic scale that reaches 0.
+
+    Args:
+        ax: Where to draw.
+        rows: Of one quantity: language, condition, layer, value, and the column `by`.
+        by: What lines are of: `condition` or `lens`.
+        tones: Its values, and how they are drawn.
+
+    Raises:
+        DataError: an empty table or missing columns.
+    """
+    require(rows, ("language", "condition", "layer", "value", by), "table of a lens quantity")
+    means = mean_over_languages(rows, [] if by == "condition" else [by])
+    for name, tone in tones.items():
+        own = rows[rows[by] == name]
+        for _, line in own.groupby("language", sort=False):
+            line = line.sort_values("layer")
+            ax.plot(line["layer"], line["value"], color=fade(tone.color, 0.6), linewidth=0.4, gid=f"language {name}")
+        above = 5 if name == "base" else 4  # its dashes leave an equal line in sight
+        mean = means[means[by] == name]
+        draw_line(ax, mean, tone.color, f"mean {name}", dashes=tone.dashes, linewidth=1.6, zorder=above)
+    if "quantity" in rows and (rows["quantity"] == "kl_to_final_bits").all():
+        ax.set_yscale("symlog", linthresh=0.1)
+        ax.set_ylim(bottom=0)
+    ax.grid(axis="y")
+    return ax
+
+
+def lens_languages_figure(shares: pd.DataFrame) -> Figure:
+    """What share of the likeliest tokens is English, of the prompt's language, of others, of none: a panel each.
+
+    By layer and condition, mean over the languages other than English, see `plot_lens_curve`; at each layer the four
+    sum to 1.
 
     Args:
         shares: `logit_lens_languages.csv`: language, condition, layer, token_language, share.
@@ -46,38 +81,40 @@ def plot_lens_languages(shares: pd.DataFrame) -> Figure:
         DataError: an empty table, missing columns, or English alone.
     """
     require(shares, ("language", "condition", "layer", "token_language", "share"), "logit_lens_languages table")
-    grouped = spoken_shares(shares)
-    conditions = conditions_in(grouped)
+    kinds = spoken_shares(shares).rename(columns={"share": "value"})
+    tones = condition_tones(conditions_in(kinds))
     with figure_style():
-        figure = Figure(figsize=(TWO_COLUMNS, 2.4), layout="constrained")
-        panels = figure.subplots(1, len(conditions), sharex=True, sharey=True, squeeze=False)[0]
-        for ax, name in zip(panels, conditions, strict=True):
-            wide = grouped[grouped["condition"] == name].pivot(index="layer", columns="spoken", values="share")
-            ax.stackplot(wide.index, *(wide[kind] for kind in SPOKEN), colors=list(SPOKEN.values()), linewidth=0)
-            ax.set(title=name, xlabel="layer", ylim=(0, 1), xlim=(wide.index.min(), wide.index.max()))
-        panels[0].set_ylabel("share of top tokens")
-        add_legend(figure, [Patch(color=color, label=kind) for kind, color in SPOKEN.items()], columns=4)
-    return figure
+        made = panels(1, len(SPOKEN), 1.5, 0.7, sharey="all")
+        for ax, kind in zip(made.axes[0], SPOKEN, strict=True):
+            plot_lens_curve(ax, kinds[kinds["spoken"] == kind], "condition", tones)
+        made.name_columns(SPOKEN)
+        made.name_rows(["share of top tokens"])
+        made.name_layers()
+        add_legend(made.figure, tone_handles(tones), columns=6)
+    return made.figure
 
 
 def spoken_shares(shares: pd.DataFrame) -> pd.DataFrame:
-    """Shares of four kinds, mean over languages but English: condition, layer, spoken, share; kinds sum to 1."""
+    """Shares of the four kinds of SPOKEN for languages but English: language, condition, layer, spoken, share.
+
+    The kinds of one language, condition and layer sum to 1; one that does not occur has a row with 0.
+
+    Raises:
+        DataError: English alone.
+    """
     others = shares[shares["language"] != "en"]
     require(others, ("language",), "logit_lens_languages table without English")
     kind = pd.Series("other languages", index=others.index)
     kind[others["token_language"] == "en"] = "English"
     kind[others["token_language"] == others["language"]] = "prompt's language"
     kind[others["token_language"] == "unknown"] = "unknown"
-    summed = others.assign(spoken=kind).groupby(["language", "condition", "layer", "spoken"], sort=False)["share"].sum()
-    mean = summed.groupby(level=["condition", "layer", "spoken"], sort=False).mean()
-    full = pd.MultiIndex.from_product(
-        [pd.unique(others["condition"]), sorted(pd.unique(others["layer"])), SPOKEN], names=mean.index.names
-    )
-    return mean.reindex(full, fill_value=0.0).reset_index()
+    keys = ["language", "condition", "layer"]
+    summed = others.assign(spoken=kind).pivot_table("share", keys, "spoken", aggfunc="sum", sort=False)
+    return summed.reindex(columns=list(SPOKEN)).fillna(0.0).stack().rename("share").reset_index()
 
 
-def plot_lens_summaries(values: pd.DataFrame) -> Figure:
-    """Rank of the right answer, token energy and distance to the end by layer: a line per language, their mean bold.
+def lens_summaries_figure(values: pd.DataFrame) -> Figure:
+    """Rank of the right answer, token energy and distance to the end by layer: see `plot_lens_curve`.
 
     Args:
         values: `logit_lens.csv`: language, condition, layer, quantity, value.
@@ -85,24 +122,20 @@ def plot_lens_summaries(values: pd.DataFrame) -> Figure:
     Raises:
         DataError: an empty table, missing columns, or none of one of the quantities.
     """
-    require(values, ("language", "condition", "layer", "quantity", "value"), "logit_lens table")
+    require(values, _COLUMNS, "logit_lens table")
+    tones = condition_tones(conditions_in(values))
     with figure_style():
-        figure = Figure(figsize=(TWO_COLUMNS, 2.4), layout="constrained")
-        for ax, (quantity, title) in zip(figure.subplots(1, len(_SUMMARIES)), _SUMMARIES.items(), strict=True):
-            rows = rows_where(values, "quantity", quantity, "logit_lens table")
-            for name, tone in condition_tones(conditions_in(rows)).items():
-                _draw_languages(ax, rows[rows["condition"] == name], tone.color, tone.dashes, name)
-            ax.set(title=title, xlabel="layer")
-            if quantity == "kl_to_final_bits":
-                ax.set_yscale("symlog", linthresh=0.1)
-        ax_tones = condition_tones(conditions_in(values))
-        handles = [Line2D([], [], color=tone.color, label=name) for name, tone in ax_tones.items()]
-        add_legend(figure, handles, columns=4)
-    return figure
+        made = panels(1, len(_SUMMARIES), 1.7, 0.7, narrow=1, sharey="none")
+        for ax, quantity in zip(made.axes[0], _SUMMARIES, strict=True):
+            plot_lens_curve(ax, rows_where(values, "quantity", quantity, "logit_lens table"), "condition", tones)
+        made.name_columns(list(_SUMMARIES.values()))
+        made.name_layers()
+        add_legend(made.figure, tone_handles(tones), columns=6)
+    return made.figure
 
 
-def plot_lens_summaries_delta(deltas: pd.DataFrame) -> Figure:
-    """Heat maps of aligned - base for what `plot_lens_summaries` shows and for the languages of top tokens.
+def lens_summaries_delta_figure(deltas: pd.DataFrame) -> Figure:
+    """Heat maps of aligned - base for what `lens_summaries_figure` shows and for the languages of top tokens.
 
     Args:
         deltas: `logit_lens_delta.csv`: language, condition, layer, quantity, delta, p_holm.
@@ -114,11 +147,10 @@ def plot_lens_summaries_delta(deltas: pd.DataFrame) -> Figure:
     require(deltas, ("language", "condition", "layer", "quantity", "delta", "p_holm"), what)
     shown = deltas[deltas["quantity"].isin(list(_DELTAS))]
     require(shown, ("quantity",), f"{what} without {', '.join(_DELTAS)}")
-    columns = [(f"{name} − base", shown["condition"] == name) for name in conditions_in(shown)]
-    return delta_figure(shown, columns, _DELTAS)
+    return delta_figure(shown, differences(shown), _DELTAS)
 
 
-def plot_tuned_lens(values: pd.DataFrame) -> Figure:
+def tuned_lens_figure(values: pd.DataFrame) -> Figure:
     """Logit, tuned and constant lens on ids that were not trained on; panels of quantity (down) by condition (across).
 
     Args:
@@ -127,32 +159,19 @@ def plot_tuned_lens(values: pd.DataFrame) -> Figure:
     Raises:
         DataError: an empty table, missing columns, or none of one of the quantities.
     """
-    require(values, ("language", "condition", "layer", "lens", "quantity", "value"), "tuned_lens table")
+    require(values, (*_COLUMNS, "lens"), "tuned_lens table")
     conditions = conditions_in(values)
     with figure_style():
-        figure = Figure(figsize=(TWO_COLUMNS, 5.2), layout="constrained")
-        axes = figure.subplots(len(_TUNED), len(conditions), sharex=True, sharey="row", squeeze=False)
-        for line, (quantity, title) in zip(axes, _TUNED.items(), strict=True):
+        made = panels(len(_TUNED), len(conditions), 1.55, 0.6)
+        for line, quantity in zip(made.axes, _TUNED, strict=True):
             rows = rows_where(values, "quantity", quantity, "tuned_lens table")
             for ax, name in zip(line, conditions, strict=True):
-                for lens, color in LENSES.items():
-                    here = rows[(rows["condition"] == name) & (rows["lens"] == lens)]
-                    _draw_languages(ax, here, color, (), lens)
-                if quantity == "kl_to_final_bits":
-                    ax.set_yscale("symlog", linthresh=0.1)
-                    ax.set_title(name)
-            line[0].set_ylabel(title)
-        for ax in axes[-1]:
-            ax.set_xlabel("layer")
-        add_legend(
-            figure, [Line2D([], [], color=color, label=f"{lens} lens") for lens, color in LENSES.items()], columns=3
-        )
-    return figure
-
-
-def _draw_languages(ax: Axes, rows: pd.DataFrame, color: str, dashes: Sequence[float], name: str) -> None:
-    for _, of_language in rows.groupby("language", sort=False):
-        line = of_language.sort_values("layer")
-        ax.plot(line["layer"], line["value"], color=lighten(color, 0.6), linewidth=0.4, gid=f"language {name}")
-    mean = rows.groupby("layer")["value"].mean()
-    ax.plot(mean.index, mean, color=color, dashes=tuple(dashes), linewidth=1.6, zorder=4, gid=f"mean {name}")
+                plot_lens_curve(ax, rows[rows["condition"] == name], "lens", LENSES)
+        made.name_columns(conditions)
+        made.name_rows(list(_TUNED.values()))
+        made.name_layers()
+        handles = [
+            Line2D([], [], color=tone.color, dashes=tone.dashes, label=f"{lens} lens") for lens, tone in LENSES.items()
+        ]
+        add_legend(made.figure, handles, columns=3)
+    return made.figure

@@ -1,6 +1,7 @@
 """States as points in a plane (PCA or UMAP), base above aligned, one column per layer."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,28 +12,73 @@ from matplotlib.patheffects import withStroke
 
 from ..errors import DataError
 from .legends import add_legend
-from .style import NEUTRAL, TWO_COLUMNS, figure_style, language_color, language_marker
+from .panels import NARROW
+from .style import NEUTRAL, TALLEST, figure_style, language_color, language_marker, page_width, theme
 from .tables import conditions_in, require, rows_where
 
 _SILHOUETTES = ("silhouette_language", "silhouette_id")
 # Per kind: the columns of coordinates and those of the second table.
-_COORDINATES = {"pca": ("pc1", "pc2"), "umap": ("umap1", "umap2")}
+COORDINATES = {"pca": ("pc1", "pc2"), "umap": ("umap1", "umap2")}
 _QUALITY = {
     "pca": ("layer", "position", "component", "explained_variance_ratio", "stability", *_SILHOUETTES),
     "umap": ("layer", "position", "trustworthiness", "procrustes_disparity", *_SILHOUETTES),
 }
-_LAYERS = 5  # columns that fit a page
+_LAYERS = {"narrow": 2, "wide": 5}  # columns that fit a page
+_MANY = 400  # points of a panel: they are drawn small and pale, so that their density shows
 _MOST_LABELLED = 20  # languages; beyond, codes cover the points
 
 
-def plot_projection(
+class Projection(NamedTuple):
+    """Tables of one projection, checked, at one position of the states."""
+
+    points: pd.DataFrame
+    quality: pd.DataFrame
+    x: str  # columns of coordinates
+    y: str
+
+
+def projection_of(points_table: pd.DataFrame, quality_table: pd.DataFrame, kind: str, position: str) -> Projection:
+    """Check the tables of a projection. Arguments and errors: see `projection_figure`."""
+    if kind not in COORDINATES:
+        raise DataError(f"projection of kind {kind!r}: expected one of {', '.join(COORDINATES)}")
+    x, y = COORDINATES[kind]
+    require(points_table, ("language", "condition", "layer", "position", x, y), f"{kind} points table")
+    require(quality_table, _QUALITY[kind], f"{kind} quality table")
+    points = rows_where(points_table, "position", position, f"{kind} points table")
+    return Projection(points, rows_where(quality_table, "position", position, f"{kind} quality table"), x, y)
+
+
+def plot_projection(ax: Axes, rows: pd.DataFrame, kind: str = "pca") -> Axes:
+    """Draw the states of one condition and layer as points, coloured by language with a marker each.
+
+    Args:
+        ax: Where to draw.
+        rows: language, and pc1, pc2 or umap1, umap2.
+        kind: `pca` or `umap`.
+
+    Raises:
+        DataError: an empty table or missing columns.
+    """
+    x, y = COORDINATES[kind]
+    require(rows, ("language", x, y), f"{kind} points table")
+    size, alpha = (4, 0.35) if len(rows) > _MANY else (10, 0.7)
+    for language in map(str, pd.unique(rows["language"])):
+        own = rows[rows["language"] == language]
+        ax.scatter(
+            own[x], own[y], s=size, color=language_color(language), marker=language_marker(language), alpha=alpha,
+            linewidths=0, gid=f"language {language}", label=language,
+        )  # fmt: skip
+    return ax
+
+
+def projection_figure(
     points_table: pd.DataFrame,
     quality_or_variance_table: pd.DataFrame,
     kind: str = "pca",
     position: str = "last",
     layers: Sequence[int] | None = None,
 ) -> Figure:
-    """Scatter of states: conditions down (base on top), layers across, coloured by language with a marker each.
+    """`plot_projection` in panels: conditions down (base on top), layers across.
 
     The conditions of a layer share their limits, so that they can be compared; layers do not. The title tells how
     far to trust the picture: the share of variance that each component explains and its stability (PCA), or the
@@ -48,51 +94,46 @@ def plot_projection(
             silhouette_id.
         kind: `pca` or `umap`.
         position: Which position's states.
-        layers: Which layers; by default all up to five, else five from first to last, evenly spaced.
+        layers: Which layers; by default as many as fit (five, or two in one column), evenly from first to last.
 
     Raises:
         DataError: an empty table, missing columns, an unknown kind, or a position or layer that is not in the table.
     """
-    if kind not in _COORDINATES:
-        raise DataError(f"projection of kind {kind!r}: expected one of {', '.join(_COORDINATES)}")
-    x, y = _COORDINATES[kind]
-    require(points_table, ("language", "condition", "layer", "position", x, y), f"{kind} points table")
-    require(quality_or_variance_table, _QUALITY[kind], f"{kind} quality table")
-    points = rows_where(points_table, "position", position, f"{kind} points table")
-    quality = rows_where(quality_or_variance_table, "position", position, f"{kind} quality table")
-    shown = _evenly(points, layers, kind)
+    points, quality, x, y = projection_of(points_table, quality_or_variance_table, kind, position)
     conditions = conditions_in(points)
     languages = [str(code) for code in pd.unique(points["language"])]
     with figure_style():
-        side = min((TWO_COLUMNS - 0.4) / len(shown), 2.4)
-        size = (max(side * len(shown), 2.9) + 0.4, side * len(conditions) + 1.4)
+        shown = _evenly(points, layers, kind)
+        side = min((page_width() - 0.4) / len(shown), 2.4, (TALLEST - 1.4) / len(conditions))
+        size = (min(max(side * len(shown), 2.6) + 0.4, page_width()), side * len(conditions) + 1.4)
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(len(conditions), len(shown), squeeze=False)
         for j, layer in enumerate(shown):
             of_layer = points[points["layer"] == layer]
             for i, condition in enumerate(conditions):
-                _scatter(axes[i, j], of_layer[of_layer["condition"] == condition], x, y, languages)
-                _frame(axes[i, j], of_layer[[x, y]].to_numpy(dtype=float))
+                plot_projection(axes[i, j], of_layer[of_layer["condition"] == condition], kind)
+                frame(axes[i, j], of_layer[[x, y]].to_numpy(dtype=float))
             axes[0, j].set_title(f"layer {layer}", fontweight="bold", pad=34)
             axes[0, j].text(
-                0.5, 1.02, _quality(quality[quality["layer"] == layer], kind), transform=axes[0, j].transAxes,
+                0.5, 1.02, quality_text(quality[quality["layer"] == layer], kind), transform=axes[0, j].transAxes,
                 ha="center", va="bottom", fontsize=6, gid="quality",
             )  # fmt: skip
         for i, condition in enumerate(conditions):
             axes[i, 0].set_ylabel(condition, fontweight="bold")
         # After all panels have their final size, because what fits depends on it.
-        add_legend(figure, _legend(languages), columns=10)
+        add_legend(figure, languages_legend(languages), columns=10)
         figure.draw_without_rendering()
         if len(languages) <= _MOST_LABELLED:
             for ax in axes.ravel():
-                _name_centres(ax)
+                name_centres(ax)
     return figure
 
 
 def _evenly(points: pd.DataFrame, layers: Sequence[int] | None, kind: str) -> list[int]:
     present = sorted(int(layer) for layer in pd.unique(points["layer"]))
     if layers is None:
-        return sorted({present[round(i)] for i in np.linspace(0, len(present) - 1, min(_LAYERS, len(present)))})
+        most = min(_LAYERS["narrow" if page_width() < NARROW else "wide"], len(present))
+        return sorted({present[round(i)] for i in np.linspace(0, len(present) - 1, most)})
     for layer in layers:
         rows_where(points, "layer", layer, f"{kind} points table")
     if not layers:
@@ -100,7 +141,8 @@ def _evenly(points: pd.DataFrame, layers: Sequence[int] | None, kind: str) -> li
     return list(layers)
 
 
-def _quality(rows: pd.DataFrame, kind: str) -> str:
+def quality_text(rows: pd.DataFrame, kind: str) -> str:
+    """How far to trust the picture of one layer, from its rows of the quality table, in a few lines."""
     if rows.empty:
         return "quality unknown"
     language, meaning = (f"{rows[column].mean():.2f}" for column in _SILHOUETTES)
@@ -114,17 +156,8 @@ def _quality(rows: pd.DataFrame, kind: str) -> str:
     return f"{share}\nstability {stability}\n{silhouettes}"
 
 
-def _scatter(ax: Axes, rows: pd.DataFrame, x: str, y: str, languages: Sequence[str]) -> None:
-    for language in languages:
-        own = rows[rows["language"] == language]
-        ax.scatter(
-            own[x], own[y], s=4, color=language_color(language), marker=language_marker(language), alpha=0.35,
-            linewidths=0, gid=f"language {language}", label=language,
-        )  # fmt: skip
-
-
-def _frame(ax: Axes, points: np.ndarray) -> None:
-    """Limits that hold every point of the layer (both conditions), with a margin; no ticks, the unit has no meaning."""
+def frame(ax: Axes, points: np.ndarray) -> Axes:
+    """Limits that hold every one of `points` [n, 2], with a margin; no ticks, the unit has no meaning."""
     low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
     margin = np.where(high > low, 0.06 * (high - low), 1.0)
     ax.set_xlim(low[0] - margin[0], high[0] + margin[0])
@@ -133,14 +166,15 @@ def _frame(ax: Axes, points: np.ndarray) -> None:
     ax.set_yticks([])
     for spine in ax.spines.values():
         spine.set_visible(True)
-        spine.set_color("#BBBBBB")
+        spine.set_color(NEUTRAL)
+    return ax
 
 
-def _name_centres(ax: Axes) -> None:
+def name_centres(ax: Axes) -> Axes:
     """Codes above the languages' mean points; one that would cover another is left out."""
     if not np.ptp(ax.dataLim.get_points(), axis=0).any():
         ax.text(0.5, 0.57, "all states are equal", transform=ax.transAxes, ha="center", color=NEUTRAL)
-        return
+        return ax
     width, height = ax.bbox.width / ax.figure.dpi * 72, ax.bbox.height / ax.figure.dpi * 72
     taken: list[tuple[float, float]] = []
     for points in ax.collections:
@@ -150,13 +184,16 @@ def _name_centres(ax: Axes) -> None:
             continue
         taken.append((px, py))
         language = str(points.get_label())
+        halo = [withStroke(linewidth=1.6, foreground=theme().paper)]
         ax.annotate(
             language, (cx, cy), (0, 2.5), textcoords="offset points", ha="center", fontsize=6.5, fontweight="bold",
-            color=language_color(language), path_effects=[withStroke(linewidth=1.6, foreground="white")], zorder=5,
+            color=language_color(language), path_effects=halo, zorder=5,
         )  # fmt: skip
+    return ax
 
 
-def _legend(languages: Sequence[str]) -> list[Line2D]:
+def languages_legend(languages: Sequence[str]) -> list[Line2D]:
+    """Handles of languages' points."""
     return [
         Line2D([], [], linestyle="none", color=language_color(code), marker=language_marker(code), label=code)
         for code in languages

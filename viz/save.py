@@ -5,18 +5,29 @@ from io import BytesIO
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from ..errors import UsageError
 from ..files import write_whole
+from .fonts import warn_of_missing
 from .style import figure_style
 
 DPI = 200  # of pictures; vector formats do not need it
+FORMATS = ("png", "pdf", "svg")
 
 
 def save_figure(figure: Figure, path: Path, formats: Sequence[str] = ("png", "pdf")) -> list[Path]:
     """Write `figure` as `path`.png, `path`.pdf, ...; returns the paths. The figure is empty afterwards.
 
-    The folder is made if need be. Equal figures give equal bytes (no dates inside).
+    The folder is made if need be. Equal figures give equal bytes (no dates inside). A figure of another than the usual
+    style is saved within its `figure_style`.
+
+    Raises:
+        UsageError: a format that is none of FORMATS.
     """
+    if unknown := set(formats) - set(FORMATS):
+        raise UsageError(f"No figure format {sorted(unknown)[0]!r}. Known: {', '.join(FORMATS)}.")
+    warn_of_missing(text.get_text() for text in figure.findobj(Text))  # type: ignore[attr-defined]
     saved = []
     for kind in formats:
         target = path.with_name(f"{path.name}.{kind}")

@@ -1,15 +1,14 @@
 """Removal of the language subspace and steering, by layer, beside random edits of the same size."""
 
-from typing import NamedTuple
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from .legends import add_legend
-from .style import GAIN, LOSS, NEUTRAL, TWO_COLUMNS, Tone, condition_tones, figure_style
+from .lines import draw_line, tone_handles
+from .panels import panels
+from .style import GAIN, LOSS, NEUTRAL, Tone, condition_tones, figure_style, theme
 from .tables import conditions_in, require, rows_where
 
 EDITS = {"remove": ("language subspace removed", LOSS), "steer": ("steered to the pivot", GAIN)}
@@ -23,22 +22,35 @@ PANELS = {
 _COLUMNS = ("language", "condition", "position", "layer", "edit", "against", "quantity", "delta", "ci_low", "ci_high")
 
 
-class _Line(NamedTuple):
-    edit: str
-    color: str
-    condition: str
-    tone: Tone
+def plot_subspace(ax: Axes, rows: pd.DataFrame, edit: str) -> Axes:
+    """Draw what an edit changes, by edited layer, with 95% bootstrap bands.
 
-
-def plot_subspace(deltas_table: pd.DataFrame) -> Figure:
-    """Edits (down) by what they change (across): difference from no edit, mean over languages, by edited layer.
-
-    Coloured: directions of language; grey: random directions of the same rank and size. Dashed: the base. Bands are 95%
-    bootstrap intervals.
+    Coloured: directions of language; grey: random directions of the same rank and size. Dashes tell conditions.
 
     Args:
-        deltas_table: `subspace_delta.csv`: language, condition, position, layer, edit, against, quantity, delta,
-            ci_low, ci_high.
+        ax: Where to draw.
+        rows: Of `subspace_delta.csv`, of one language (or `all`), position and quantity against no edit: language,
+            condition, position, layer, edit, against, quantity, delta, ci_low, ci_high.
+        edit: A row of EDITS.
+
+    Raises:
+        DataError: missing columns.
+    """
+    _, color = EDITS[edit]
+    for condition, tone in condition_tones(conditions_in(rows)).items():
+        for name, hue in ((f"{edit} random", NEUTRAL), (edit, color)):
+            line = rows[(rows["edit"] == name) & (rows["condition"] == condition)]
+            draw_line(ax, line, hue, f"{condition} {name}", "delta", 0.15, dashes=tone.dashes, marker="o")
+    ax.axhline(0, color=theme().ink, linewidth=0.4)
+    ax.grid(axis="y")
+    return ax
+
+
+def subspace_figure(deltas_table: pd.DataFrame) -> Figure:
+    """`plot_subspace`, mean over languages: edits (down) by what they change (across).
+
+    Args:
+        deltas_table: `subspace_delta.csv`, see `plot_subspace`.
 
     Raises:
         DataError: an empty table, missing columns, or no rows for all languages against no edit.
@@ -49,37 +61,17 @@ def plot_subspace(deltas_table: pd.DataFrame) -> Figure:
     )
     tones = condition_tones(conditions_in(rows))
     with figure_style():
-        figure = Figure(figsize=(TWO_COLUMNS, 1.6 * len(EDITS) + 0.9), layout="constrained")
-        axes = figure.subplots(len(EDITS), len(PANELS), sharex=True, sharey="row")
-        for i, (edit, (title, color)) in enumerate(EDITS.items()):
-            for ax, ((position, quantity), name) in zip(axes[i], PANELS.items(), strict=True):
-                here = rows[(rows["position"] == position) & (rows["quantity"] == quantity)]
-                for condition, tone in tones.items():
-                    _draw(ax, here, _Line(f"{edit} random", NEUTRAL, condition, tone))
-                    _draw(ax, here, _Line(edit, color, condition, tone))
-                ax.axhline(0, color="black", linewidth=0.4)
-                ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-                ax.grid(axis="y")
-                if i == 0:
-                    ax.set_title(name)
-            axes[i, 0].set_ylabel(f"Δ, {title}")
-        for ax in axes[-1]:
-            ax.set_xlabel("edited layer")
+        made = panels(len(EDITS), len(PANELS), 1.6, 0.9)
+        for line, edit in zip(made.axes, EDITS, strict=True):
+            for ax, (position, quantity) in zip(line, PANELS, strict=True):
+                plot_subspace(ax, rows[(rows["position"] == position) & (rows["quantity"] == quantity)], edit)
+        made.name_columns(list(PANELS.values()))
+        made.name_rows([f"Δ, {title}" for title, _ in EDITS.values()])
+        made.name_layers("edited layer")
         handles = [
             *(Line2D([], [], color=color, label=title) for title, color in EDITS.values()),
             Line2D([], [], color=NEUTRAL, label="random, same size"),
-            *(
-                Line2D([], [], color="black", linestyle=(0, tone.dashes) if tone.dashes else "-", label=condition)
-                for condition, tone in tones.items()
-            ),
+            *tone_handles({name: Tone(theme().ink, tone.dashes, 0) for name, tone in tones.items()}),
         ]
-        add_legend(figure, handles, columns=len(handles))
-    return figure
-
-
-def _draw(ax: Axes, rows: pd.DataFrame, line: _Line) -> None:
-    points = rows[(rows["edit"] == line.edit) & (rows["condition"] == line.condition)].sort_values("layer")
-    ax.fill_between(points["layer"], points["ci_low"], points["ci_high"], color=line.color, alpha=0.15, linewidth=0)
-    style = (0, line.tone.dashes) if line.tone.dashes else "-"
-    gid = f"{line.condition} {line.edit}"
-    ax.plot(points["layer"], points["delta"], color=line.color, linestyle=style, marker="o", gid=gid)
+        add_legend(made.figure, handles, columns=len(handles))
+    return made.figure

@@ -1,13 +1,43 @@
 """What every figure asks of the table it is given: its columns, some rows, and an order of conditions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from ..errors import DataError
+from ..errors import DataError, UsageError
 
 SIGNIFICANT = 0.05  # of Holm-adjusted p values, in every figure
+SPOKEN = ("language", "language_a", "language_b", "ablated")  # columns that hold languages
+POOLED = ("all", "random")  # what stands in them beside languages: means over all, and a control
+
+
+def select(
+    tables: Mapping[str, pd.DataFrame], languages: Sequence[str] | None = None, layers: Sequence[int] | None = None
+) -> dict[str, pd.DataFrame]:
+    """The rows of some languages and layers; a table of which nothing remains is left out.
+
+    Rows for all languages together remain as they are: they were computed over all. Tables without a column of
+    languages, or of layers, keep all their rows. None: whatever there is.
+
+    Raises:
+        UsageError: a language or a layer that is in none of the tables.
+    """
+    for what, columns, wanted in (("language", SPOKEN, languages), ("layer", ("layer",), layers)):
+        present = {value for table in tables.values() for column in columns for value in table.get(column, ())}
+        for value in wanted or ():
+            if value not in present:
+                known = ", ".join(map(str, sorted(present - set(POOLED)))) or "none"
+                raise UsageError(f"No {what} {value!r} in the tables. They have: {known}.")
+    kept = {}
+    for name, table in tables.items():
+        rows = table
+        for columns, wanted in ((SPOKEN, [*(languages or ()), *POOLED] if languages else None), (("layer",), layers)):
+            for column in [column for column in columns if wanted and column in rows]:
+                rows = rows[rows[column].isin(list(wanted or ()))]
+        if len(rows) or not len(table):
+            kept[name] = rows
+    return kept
 
 
 def require(table: pd.DataFrame, columns: Sequence[str], what: str) -> None:

@@ -5,10 +5,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
 from .legends import add_legend
-from .style import ALIGNED, NEUTRAL, TWO_COLUMNS, figure_style, language_color
+from .lines import draw_line
+from .panels import panels
+from .style import NEUTRAL, figure_style, language_color, theme
 from .tables import require, rows_where
 
 NAMES = {"accuracy": "accuracy", "auc": "AUC", "log_odds": "log odds (nats)"}
@@ -24,15 +25,40 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def plot_transplant(deltas_table: pd.DataFrame) -> Figure:
-    """Panels of quantity (down) by kind of transplant (across): difference from the base by depth.
+def plot_transplant(ax: Axes, rows: pd.DataFrame, whole: float | None = None) -> Axes:
+    """Draw the difference from the base by depth, for one adapter, kind of transplant and quantity.
 
-    Thick: mean over languages with its 95% bootstrap band; thin: each language. Dashed: the whole difference between
-    the adapted model and the base. Several adapters are drawn one below the other.
+    Thick: mean over languages with its 95% bootstrap band; thin: each language.
 
     Args:
-        deltas_table: `transplant_delta.csv`: language, condition, kind, layer, against, quantity, reference, delta,
-            ci_low, ci_high.
+        ax: Where to draw.
+        rows: Of `transplant_delta.csv`, against the base: language, condition, kind, layer, against, quantity,
+            reference, delta, ci_low, ci_high.
+        whole: The whole difference between the adapted model and the base; dashed.
+
+    Raises:
+        DataError: an empty table or missing columns.
+    """
+    require(rows, _COLUMNS, "transplant_delta table")
+    ax.axhline(0, color=theme().ink, linewidth=0.4)
+    if whole is not None:
+        ax.axhline(whole, color=NEUTRAL, linestyle="--", linewidth=1, gid="whole")
+    for language in map(str, pd.unique(rows["language"])):
+        line = rows[rows["language"] == language].sort_values("layer")
+        if language == "all":
+            draw_line(ax, line, theme().ink, "mean", "delta", linewidth=1.8, marker="o", zorder=4)
+        else:
+            color = language_color(language)
+            ax.plot(line["layer"], line["delta"], color=color, linewidth=0.6, alpha=0.6, gid=f"language {language}")
+    ax.grid(axis="y")
+    return ax
+
+
+def transplant_figure(deltas_table: pd.DataFrame) -> Figure:
+    """`plot_transplant` in panels of quantity (down) by kind of transplant (across); several adapters one below another.
+
+    Args:
+        deltas_table: `transplant_delta.csv`, see `plot_transplant`.
 
     Raises:
         DataError: an empty table, missing columns, or no differences from the base.
@@ -42,27 +68,24 @@ def plot_transplant(deltas_table: pd.DataFrame) -> Figure:
     lines = list(dict.fromkeys(zip(rows["condition"], rows["quantity"], strict=True)))
     kinds = [kind for kind in KINDS if kind in set(rows["kind"])]
     with figure_style():
-        figure = Figure(figsize=(TWO_COLUMNS, 1.45 * len(lines) + 0.9), layout="constrained")
-        axes = figure.subplots(len(lines), len(kinds), sharex=True, sharey="row", squeeze=False)
-        for i, (condition, quantity) in enumerate(lines):
-            for ax, kind in zip(axes[i], kinds, strict=True):
+        made = panels(len(lines), len(kinds), 1.45, 0.9)
+        for line, (condition, quantity) in zip(made.axes, lines, strict=True):
+            for ax, kind in zip(line, kinds, strict=True):
                 here = (rows["kind"] == kind) & (rows["condition"] == condition) & (rows["quantity"] == quantity)
-                whole = _whole(deltas_table, str(condition), kind, str(quantity))
-                _draw(ax, rows[here], whole)
-                if i == 0:
-                    ax.set_title(KINDS[kind][0])
-            axes[i, 0].set_ylabel(f"Δ {NAMES.get(quantity, quantity)}\n{condition} − base")
-        for ax, kind in zip(axes[-1], kinds, strict=True):
+                plot_transplant(ax, rows[here], _whole(deltas_table, str(condition), kind, str(quantity)))
+        made.name_columns([KINDS[kind][0] for kind in kinds])
+        made.name_rows([f"Δ {NAMES.get(quantity, quantity)}\n{condition} − base" for condition, quantity in lines])
+        made.name_layers()
+        for ax, kind in zip(made.axes[-1], kinds, strict=True):
             ax.set_xlabel(KINDS[kind][1])
-            ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         handles = [
-            Line2D([], [], color=ALIGNED.color, linewidth=2, label="mean over languages"),
+            Line2D([], [], color=theme().ink, linewidth=1.8, marker="o", label="mean over languages"),
             Patch(color=NEUTRAL, alpha=0.3, linewidth=0, label="95% interval"),
             Line2D([], [], color=NEUTRAL, linewidth=0.6, label="one language"),
             Line2D([], [], color=NEUTRAL, linestyle="--", label="the whole difference"),
         ]
-        add_legend(figure, handles, columns=4)
-    return figure
+        add_legend(made.figure, handles, columns=4)
+    return made.figure
 
 
 def _whole(table: pd.DataFrame, condition: str, kind: str, quantity: str) -> float:
@@ -70,20 +93,3 @@ def _whole(table: pd.DataFrame, condition: str, kind: str, quantity: str) -> flo
     rows = table[(table["condition"] == condition) & (table["kind"] == kind) & (table["quantity"] == quantity)]
     reference = rows[rows["language"] == "all"].groupby("against")["reference"].first()
     return float(reference[condition] - reference["base"])
-
-
-def _draw(ax: Axes, rows: pd.DataFrame, whole: float) -> None:
-    ax.axhline(0, color="black", linewidth=0.4)
-    ax.axhline(whole, color=NEUTRAL, linestyle="--", linewidth=1, gid="whole")
-    for language in map(str, pd.unique(rows["language"])):
-        line = rows[rows["language"] == language].sort_values("layer")
-        if language == "all":
-            ax.fill_between(
-                line["layer"], line["ci_low"], line["ci_high"], color=NEUTRAL, alpha=0.3, linewidth=0, zorder=3,
-                gid="interval",
-            )  # fmt: skip
-            ax.plot(line["layer"], line["delta"], color=ALIGNED.color, linewidth=2, marker="o", zorder=4, gid="mean")
-        else:
-            color = language_color(language)
-            ax.plot(line["layer"], line["delta"], color=color, linewidth=0.6, alpha=0.6, gid=f"language {language}")
-    ax.grid(axis="y")
