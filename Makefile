@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test test-launch test-real check bench
+.PHONY: demo test test-launch test-real check bench gallery
 
 demo: $(INSTALLED)
 	$(BIN)/babelscope models import gemma-3-270m --accept-terms
@@ -28,6 +28,9 @@ bench: $(INSTALLED)
 	$(BIN)/babelscope models import gemma-3-270m --accept-terms
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks --out docs/benchmarks.md
+
+gallery: $(INSTALLED)
+	$(BIN)/python docs/gallery.py runs/demo runs/grid
 
 # Everything is pinned by constraints.txt: an unpinned torch would bring gigabytes of GPU libraries.
 $(INSTALLED): pyproject.toml constraints.txt

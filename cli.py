@@ -280,8 +280,8 @@ def evaluate(
 
     if scoring not in SCORINGS:
         raise UsageError(f"--scoring {scoring!r} is none of {', '.join(SCORINGS)}.")
-    with opened(caches) as opened:
-        tables = analyse("accuracy", opened, Settings(limit=limit, seed=seed, scoring=scoring))
+    with opened(caches) as conditions:
+        tables = analyse("accuracy", conditions, Settings(limit=limit, seed=seed, scoring=scoring))
     table = tables.get("accuracy_delta", tables["accuracy"])
     if not as_json:  # the whole table is too wide to read
         table = table[[column for column in TOLD if column in table]]
@@ -319,8 +319,8 @@ def probe(
     settings = Settings(
         draws, seed, pivot, layer_numbers(layers), limit=limit, device=device, corpus=corpus, scratch=out / ".parts"
     )
-    with opened(caches) as opened, progress(name) as report:
-        tables = analyse(name, opened, settings, report)
+    with opened(caches) as conditions, progress(name) as report:
+        tables = analyse(name, conditions, settings, report)
     paths = [*write_tables(tables, out / "tables"), *draw_figures(tables, out / "figures")]
     show([{"file": str(path)} for path in paths], as_json)
 

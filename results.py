@@ -128,7 +128,13 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """One CSV table. Names stay names: `no` is a language, not an absent value."""
+    """One CSV table. Names stay names: `no` is a language, not an absent value.
+
+    Raises:
+        StudyError: there is no such file.
+    """
+    if not path.is_file():
+        raise StudyError(f"{path} is not there. Give a CSV table, a folder of them, or caches (.h5).")
     return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=NAMES)
 
 

@@ -11,7 +11,9 @@ POSITIONS = ("last", "mean")
 
 def tidy(rng: np.random.Generator, axes: dict[str, Iterable[object]], low: float = 0.1, high: float = 0.9):
     """Every combination of `axes`, a random walk between `low` and `high`, and what figures read beside it."""
-    table = pd.MultiIndex.from_product([list(values) for values in axes.values()], names=list(axes)).to_frame(index=False)
+    table = pd.MultiIndex.from_product([list(values) for values in axes.values()], names=list(axes)).to_frame(
+        index=False
+    )
     value = rng.uniform(low, high, len(table))
     numbers = {"value": value, "share": value, "base": value, "reference": value, "delta": value - 0.5}
     interval = {"ci_low": value - 0.05, "ci_high": value + 0.05, "p_holm": value / 4}
@@ -53,9 +55,7 @@ def made_tables(languages: Sequence[str], conditions: Sequence[str], n_ids: int 
     accuracy = make(language=languages, condition=conditions)
     steps = pd.DataFrame({"step": range(20), "loss": 3 / np.arange(2, 22), "val_loss": 3.2 / np.arange(2, 22)})
     concept = {"language": pooled, "condition": conditions}
-    words = [
-        f"{which}_concept_{whose}_language" for which in ("source", "target") for whose in ("source", "target")
-    ]
+    words = [f"{which}_concept_{whose}_language" for which in ("source", "target") for whose in ("source", "target")]
     words.append("other_concept_target_language")
     heads = {"language": ["all"], "kind": ["head"], "layer": LAYERS, "head": range(8)}
     writers = make(language=["all"], condition=conditions, kind=["attention", "mlp"], layer=LAYERS, head=[np.nan])

@@ -104,6 +104,25 @@ def test_probe_writes_tables_and_figures(caches: Path, tmp_path: Path, name: str
     assert "<html" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+def test_plot_draws_caches_and_tables_as_it_is_told(caches: Path, tmp_path: Path) -> None:
+    base, aligned = caches / "base.h5", caches / "aligned.h5"
+    shape = ("--languages", "en,sw", "--layers", "1,3", "--style", "dark", "--width", "one")
+    drawn = invoke("plot", base, aligned, "--out", tmp_path, *shape, "--format", "svg", "--animate", "gif", "--json")
+    assert drawn.exit_code == 0, drawn.output
+    names = [Path(row["file"]).name for row in json.loads(drawn.stdout)["rows"]]
+    assert names == ["accuracy.svg", "auc.svg", "predicted_share.svg", "pca.svg", "pca_layers.gif"]
+    picture = (tmp_path / "pca.svg").read_text(encoding="utf-8")
+    assert "layer 3" in picture
+    assert ">sw</text>" in picture
+    assert ">zh</text>" not in picture
+    assert "#15181e" in picture  # dark paper
+    assert invoke("probe", "logit-lens", base, "--out", tmp_path, "--draws", 100, "--layers", 3).exit_code == 0
+    table = tmp_path / "tables" / "logit_lens.csv"
+    drawn = invoke("plot", table, "--out", tmp_path / "one", "--format", "png", "--json")
+    names = {Path(row["file"]).name for row in json.loads(drawn.stdout)["rows"]}
+    assert names == {"logit_lens.png", "lens_summaries.png"}
+
+
 def test_probe_of_the_base_alone(caches: Path, tmp_path: Path) -> None:
     for name in ("accuracy", "alignment", "attribution"):
         assert invoke("probe", name, caches / "base.h5", "--out", tmp_path, "--draws", 100).exit_code == 0
@@ -164,6 +183,11 @@ WRONG = [
     ),
     (("probe", "pca", "BASE", "BASE", "--out", "OUT"), "two are alike", 2),
     (("plot", "nowhere", "--out", "OUT"), "holds no CSV tables", 1),
+    (("plot", "nowhere.csv", "--out", "OUT"), "nowhere.csv is not there. Give a CSV table, a folder", 1),
+    (("plot", "BASE", "nowhere", "--out", "OUT"), "Caches and tables do not go together", 2),
+    (("plot", "BASE", "--out", "OUT", "--style", "sepia"), "No style 'sepia' for figures. Known: light, dark", 2),
+    (("plot", "BASE", "--out", "OUT", "--format", "bmp"), "No figure format 'bmp'. Known: png, pdf, svg", 2),
+    (("plot", "BASE", "--out", "OUT", "--languages", "fr"), "No language 'fr' in the tables", 2),
     (("report", "nowhere"), "holds no CSV tables", 1),
     (("study", "run", "nowhere.yaml", "--out", "OUT"), "cannot be read", 2),
     (("models", "import", "llama"), "not a packaged model", 2),

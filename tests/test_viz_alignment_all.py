@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from babelscope.errors import DataError
 from babelscope.viz.alignment_agreement import agreement_figure, outcome_figure
-from babelscope.viz.alignment_matrix import by_family, alignment_matrix_figure, spread_layers, square
+from babelscope.viz.alignment_matrix import alignment_matrix_figure, by_family, spread_layers, square
 from babelscope.viz.alignment_mean import alignment_mean_figure
 
 LANGUAGES = ("zh", "de", "sw", "en")

@@ -56,7 +56,7 @@ def test_frames_tell_layer_and_quality_and_keep_limits_and_colours():
 def test_other_kinds_and_a_missing_ffmpeg_are_refused(tmp_path, monkeypatch):
     animation = projection_animation(TABLES["pca"], TABLES["pca_variance"], "pca", "mean")
     animation._draw_was_started = True
-    with pytest.raises(UsageError, match="No moving picture of kind 'avi'. Known: gif, mp4"):
+    with pytest.raises(UsageError, match=r"No moving picture of kind 'avi'. Known: gif, mp4"):
         save_animation(animation, tmp_path / "a.avi")
     monkeypatch.setattr(WRITERS["mp4"], "isAvailable", classmethod(lambda cls: False))
     with pytest.raises(UsageError, match="mp4 needs ffmpeg, which is not installed"):

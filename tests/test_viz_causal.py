@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from babelscope.errors import DataError
-from babelscope.viz.repair import repair_figure, repair_delta_figure
+from babelscope.viz.repair import repair_delta_figure, repair_figure
 from babelscope.viz.transplant import transplant_figure
 
 

@@ -23,12 +23,17 @@ PLAIN = ("language ", "control", "whole", "unpatched", "zero", "chance", "change
 
 
 def public(prefix: str = "", suffix: str = "") -> list[Callable[..., object]]:
-    modules = [importlib.import_module(f"babelscope.viz.{module.name}") for module in pkgutil.iter_modules(viz.__path__)]
+    modules = [
+        importlib.import_module(f"babelscope.viz.{module.name}") for module in pkgutil.iter_modules(viz.__path__)
+    ]
     return [
         function
         for module in modules
         for name, function in inspect.getmembers(module, inspect.isfunction)
-        if function.__module__ == module.__name__ and name.startswith(prefix) and name.endswith(suffix) and name[0] != "_"
+        if function.__module__ == module.__name__
+        and name.startswith(prefix)
+        and name.endswith(suffix)
+        and name[0] != "_"
     ]
 
 
@@ -74,7 +79,15 @@ def test_every_heat_map_of_differences_marks_what_is_significant(figures):
 def test_a_condition_has_its_tone_wherever_a_line_is_its_own(figures):
     tones = condition_tones(CONDITIONS)
     seen = 0
-    for name in ("alignment", "alignment_mean", "lens_languages", "lens_summaries", "linear_probe", "patchscopes", "attribution"):
+    for name in (
+        "alignment",
+        "alignment_mean",
+        "lens_languages",
+        "lens_summaries",
+        "linear_probe",
+        "patchscopes",
+        "attribution",
+    ):
         for ax in figures[name].axes:
             lines = {str(line.get_gid()).removeprefix("mean "): line for line in ax.lines}
             for condition in CONDITIONS:

@@ -7,10 +7,10 @@ from babelscope.errors import DataError
 from babelscope.viz.lens_curves import (
     SPOKEN,
     lens_languages_figure,
-    lens_summaries_figure,
     lens_summaries_delta_figure,
-    tuned_lens_figure,
+    lens_summaries_figure,
     spoken_shares,
+    tuned_lens_figure,
 )
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from babelscope.errors import DataError
 from babelscope.probes.linear import CONTROLS, PROBES, linear_probe_tables
-from babelscope.viz.linear import NAMES, linear_figure, linear_delta_figure
+from babelscope.viz.linear import NAMES, linear_delta_figure, linear_figure
 
 LANGUAGES = ("en", "de", "sw", "zh")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from babelscope.errors import DataError
-from babelscope.viz.logit_lens import MASSES, edges, logit_lens_figure, logit_lens_delta_figure
+from babelscope.viz.logit_lens import MASSES, edges, logit_lens_delta_figure, logit_lens_figure
 from babelscope.viz.style import BASE, fade
 from matplotlib.colors import same_color
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from babelscope.errors import DataError
 from babelscope.probes.neurons import language_neurons, layer_table
-from babelscope.viz.neurons import neurons_figure, neurons_ablation_figure
+from babelscope.viz.neurons import neurons_ablation_figure, neurons_figure
 
 LANGUAGES = ["en", "de", "zh"]
 

@@ -19,12 +19,12 @@ from babelscope.viz.style import (
     THEMES,
     Style,
     condition_tones,
+    fade,
     figure_style,
     language_color,
     language_marker,
     page_width,
     theme,
-    fade,
 )
 from matplotlib.colors import to_rgb
 
@@ -100,9 +100,9 @@ def test_a_style_holds_inside_and_is_undone():
 
 
 def test_an_unknown_style_is_named():
-    with pytest.raises(UsageError, match="No style 'sepia' for figures. Known: light, dark"):
+    with pytest.raises(UsageError, match=r"No style 'sepia' for figures. Known: light, dark"):
         Style("sepia")
-    with pytest.raises(UsageError, match="No width 'three' for figures. Known: one, two, iclr"):
+    with pytest.raises(UsageError, match=r"No width 'three' for figures. Known: one, two, iclr"):
         Style(width="three")
 
 

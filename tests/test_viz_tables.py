@@ -40,7 +40,7 @@ def test_nothing_chosen_is_everything():
 
 
 def test_what_no_table_has_is_named():
-    with pytest.raises(UsageError, match="No language 'fr' in the tables. They have: de, sw, zh"):
+    with pytest.raises(UsageError, match=r"No language 'fr' in the tables. They have: de, sw, zh"):
         select(TABLES, ["de", "fr"])
-    with pytest.raises(UsageError, match="No layer 3 in the tables. They have: 0, 9"):
+    with pytest.raises(UsageError, match=r"No layer 3 in the tables. They have: 0, 9"):
         select(TABLES, None, [3])

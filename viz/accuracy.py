@@ -13,7 +13,17 @@ from ..errors import DataError
 from .legends import add_legend, add_note
 from .panels import NARROW, panels
 from .style import (
-    BASE, GAIN, LOSS, NEUTRAL, ONE_COLUMN, TALLEST, Tone, condition_tones, figure_style, page_width, theme,
+    BASE,
+    GAIN,
+    LOSS,
+    NEUTRAL,
+    ONE_COLUMN,
+    TALLEST,
+    Tone,
+    condition_tones,
+    figure_style,
+    page_width,
+    theme,
 )  # fmt: skip
 from .tables import SIGNIFICANT, conditions_in, require, rows_where
 

@@ -43,7 +43,9 @@ def projection_animation(
     def draw(layer: int) -> list[object]:
         with figure_style():
             now = points[points["layer"] == layer]
-            told = quality_text(quality[quality["layer"] == layer], kind).replace("\n", "   ", 1).replace("\n", "   ", 2)
+            told = (
+                quality_text(quality[quality["layer"] == layer], kind).replace("\n", "   ", 1).replace("\n", "   ", 2)
+            )
             figure.suptitle(f"layer {layer} of {layers[-1]}", fontweight="bold")
             for ax, condition in zip(axes, conditions, strict=True):
                 ax.clear()

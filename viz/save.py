@@ -16,7 +16,7 @@ DPI = 200  # of pictures; vector formats do not need it
 FORMATS = ("png", "pdf", "svg")
 
 
-def save_figure(figure: Figure, path: Path, formats: Sequence[str] = ("png", "pdf")) -> list[Path]:
+def save_figure(figure: Figure, path: Path, formats: Sequence[str] = ("png", "pdf"), dpi: int = DPI) -> list[Path]:
     """Write `figure` as `path`.png, `path`.pdf, ...; returns the paths. The figure is empty afterwards.
 
     The folder is made if need be. Equal figures give equal bytes (no dates inside). A figure of another than the usual
@@ -34,7 +34,7 @@ def save_figure(figure: Figure, path: Path, formats: Sequence[str] = ("png", "pd
         undated = {"CreationDate": None} if kind == "pdf" else {"Date": None} if kind == "svg" else None
         picture = BytesIO()
         with figure_style():
-            figure.savefig(picture, format=kind, dpi=DPI, metadata=undated)
+            figure.savefig(picture, format=kind, dpi=dpi, metadata=undated)
             figure.set_layout_engine("none")  # everything has its place: the other formats need not look for it again
         write_whole(target, picture.getbuffer())
         saved.append(target)

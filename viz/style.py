@@ -1,4 +1,4 @@
-"""One look for all figures: a colour and marker per language, a tone per condition, themes, sizes and fonts for print."""
+"""One look for all figures: a colour and marker per language, a tone per condition, themes, widths, type."""
 
 import colorsys
 import zlib
@@ -108,7 +108,8 @@ FURTHER = (  # adapters beyond the first, in order
     Tone("#8A7A4A", (1.0, 2.0), 0.25),
 )
 
-_active: ContextVar[Style] = ContextVar("style", default=Style())  # noqa: B039: it is frozen
+_USUAL = Style()
+_active: ContextVar[Style] = ContextVar("style", default=_USUAL)
 
 
 def theme() -> Theme:

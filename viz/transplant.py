@@ -55,7 +55,7 @@ def plot_transplant(ax: Axes, rows: pd.DataFrame, whole: float | None = None) ->
 
 
 def transplant_figure(deltas_table: pd.DataFrame) -> Figure:
-    """`plot_transplant` in panels of quantity (down) by kind of transplant (across); several adapters one below another.
+    """`plot_transplant` in panels of quantity (down) by kind of transplant (across), adapters one below another.
 
     Args:
         deltas_table: `transplant_delta.csv`, see `plot_transplant`.
