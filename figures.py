@@ -24,7 +24,7 @@ class Drawing:
 
 def drawings() -> list[Drawing]:
     """In the order in which a reader wants them."""
-    from .viz.accuracy import accuracy_figure, predicted_share_figure
+    from .viz.accuracy import accuracy_figure
     from .viz.alignment import alignment_delta_figure, alignment_figure
     from .viz.alignment_agreement import agreement_figure, outcome_figure
     from .viz.alignment_matrix import alignment_matrix_figure
@@ -42,6 +42,7 @@ def drawings() -> list[Drawing]:
     from .viz.logit_lens import logit_lens_delta_figure, logit_lens_figure
     from .viz.neurons import neurons_ablation_figure, neurons_figure
     from .viz.patchscopes import patchscopes_figure
+    from .viz.predicted_share import predicted_share_figure
     from .viz.projection import projection_figure
     from .viz.repair import repair_delta_figure, repair_figure
     from .viz.subspace import subspace_figure

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from babelscope.errors import DataError
-from babelscope.viz.accuracy import accuracy_figure, plot_accuracy, plot_predicted_share, predicted_share_figure
+from babelscope.viz.accuracy import accuracy_figure, plot_accuracy
+from babelscope.viz.predicted_share import plot_predicted_share, predicted_share_figure
 from babelscope.viz.style import GAIN, LOSS
 from matplotlib.collections import LineCollection
 from matplotlib.colors import same_color

@@ -17,7 +17,6 @@ from .style import (
     GAIN,
     LOSS,
     NEUTRAL,
-    ONE_COLUMN,
     TALLEST,
     Tone,
     condition_tones,
@@ -25,7 +24,7 @@ from .style import (
     page_width,
     theme,
 )  # fmt: skip
-from .tables import SIGNIFICANT, conditions_in, require, rows_where
+from .tables import SIGNIFICANT, require
 
 # What a quantity's columns are called: in the table of differences and in that of conditions.
 _DELTA_COLUMNS = {
@@ -36,7 +35,6 @@ _VALUE_COLUMNS = {"accuracy": ("accuracy", "ci_low", "ci_high"), "auc": ("auc", 
 _NAMES = {"accuracy": "accuracy", "auc": "AUC"}
 _ROW = 0.165  # inches per language and condition: two lines of type do not touch
 _MARGIN = 1.1  # inches for axis labels and legend
-_TOGETHER = 3  # conditions whose points can be told apart on one line; more have a panel each
 
 
 class _Row(NamedTuple):
@@ -156,77 +154,6 @@ def _differences_figure(delta_table: pd.DataFrame, conditions: list[str], quanti
     return made.figure
 
 
-def plot_predicted_share(ax: Axes, share_table: pd.DataFrame, label: str | None = None) -> Axes:
-    """Draw how often each language is answered with one label, per condition, with the label's true share.
-
-    x: share of answers in [0, 1] with its 95% interval; a grey tick marks how often the label is right. A language far
-    from its tick is answered with one label whatever is asked.
-
-    Args:
-        ax: Where to draw.
-        share_table: `predicted_share_table`: language, condition, label, share, ci_low, ci_high, true_share.
-        label: Which label; the table's first by default (with two labels, the other one mirrors it).
-
-    Raises:
-        DataError: an empty table, missing columns or an unknown label.
-    """
-    require(share_table, _SHARE_COLUMNS, "predicted_share table")
-    label = str(share_table["label"].iloc[0]) if label is None else label
-    rows = rows_where(share_table, "label", label, "predicted_share table")
-    conditions = conditions_in(rows)
-    first = rows[rows["condition"] == conditions[0]].sort_values("share")
-    place = {language: i for i, language in enumerate(first["language"])}
-    missing = set(rows["language"]) - set(place)
-    if missing:
-        raise DataError(f"predicted_share table: {sorted(missing)[0]!r} has no rows of condition {conditions[0]!r}")
-    steps = _offsets(len(conditions))
-    for (name, tone), step in zip(condition_tones(conditions).items(), steps, strict=True):
-        own = rows[rows["condition"] == name]
-        y = own["language"].map(place).to_numpy(dtype=float) + step
-        ax.hlines(y, own["ci_low"], own["ci_high"], color=tone.color, linewidth=1.0, label="_interval")
-        ax.plot(own["share"], y, label=name, **_marker(tone))
-    true = rows.drop_duplicates("language")
-    at = true["language"].map(place).to_numpy(dtype=float)
-    ax.vlines(true["true_share"], at - 0.42, at + 0.42, color=NEUTRAL, linewidth=1.6, alpha=0.55, label="true share")
-    ax.set_yticks(range(len(place)), list(place))
-    ax.set_ylim(-0.7, len(place) - 0.3)
-    ax.set_xlim(-0.02, 1.02)
-    ax.set_xlabel(f"share of answers “{label}”\n(95% interval)")
-    ax.grid(axis="x")
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
-    return ax
-
-
-def predicted_share_figure(share_table: pd.DataFrame) -> Figure:
-    """`plot_predicted_share` for each label, on a figure of its own; of two labels the first, the other mirrors it.
-
-    Many conditions have a panel each, beside the base.
-    """
-    require(share_table, _SHARE_COLUMNS, "predicted_share table")
-    labels = [str(label) for label in pd.unique(share_table["label"])]
-    shown = labels[:1] if len(labels) == 2 else labels
-    conditions = conditions_in(share_table)
-    together = [conditions] if len(conditions) <= _TOGETHER else [[conditions[0], name] for name in conditions[1:]]
-    columns = [(label, names) for names in together for label in shown]
-    with figure_style():
-        height = (0.085 + 0.05 * len(together[0])) * share_table["language"].nunique() + 0.3
-        width = ONE_COLUMN if len(columns) == 1 else page_width()
-        made = panels(1, len(columns), height, 0.8, most=5, sharey="all", width=width)
-        for ax, (label, names) in zip(made.axes[0], columns, strict=True):
-            plot_predicted_share(ax, share_table[share_table["condition"].isin(names)], label)
-            if len(together) > 1:
-                ax.set_title(names[-1])
-        handles, told = made.axes[0, 0].get_legend_handles_labels()
-        if len(together) > 1:
-            handles[told.index(together[0][1])].set_label("the condition above")
-        add_legend(made.figure, handles, columns=4)
-    return made.figure
-
-
-_SHARE_COLUMNS = ("language", "condition", "label", "share", "ci_low", "ci_high", "true_share")
-
-
 def _delta_rows(table: pd.DataFrame, quantity: str) -> list[_Row]:
     """The table's rows of one quantity with their heights: languages sorted by base, the best on top."""
     if quantity not in _DELTA_COLUMNS:
@@ -236,7 +163,7 @@ def _delta_rows(table: pd.DataFrame, quantity: str) -> list[_Row]:
     conditions = [str(name) for name in pd.unique(table["condition"])]
     each = table.drop_duplicates("language").sort_values(columns[3], na_position="first")
     place = {str(language): i for i, language in enumerate(each["language"])}
-    steps = dict(zip(conditions, _offsets(len(conditions)), strict=True))
+    steps = dict(zip(conditions, condition_offsets(len(conditions)), strict=True))
     tones = condition_tones(conditions)
     return [
         _Row(code, name, bool(trained), place[code] + steps[name], tones[name], *map(float, numbers))
@@ -244,12 +171,12 @@ def _delta_rows(table: pd.DataFrame, quantity: str) -> list[_Row]:
     ]
 
 
-def _offsets(n: int) -> list[float]:
+def condition_offsets(n: int) -> list[float]:
     """Heights of n conditions within a language's row of height 1, first on top."""
     return [0.0] if n == 1 else [float(step) for step in np.linspace(0.24, -0.24, n)]
 
 
-def _marker(tone: Tone) -> dict[str, Any]:
+def point_style(tone: Tone) -> dict[str, Any]:
     """Keywords of a condition's points: base hollow, others filled."""
     face = theme().paper if tone is BASE else tone.color
     return {
@@ -265,8 +192,8 @@ def _sign_color(delta: float) -> str:
 def _dumbbell(ax: Axes, row: _Row) -> None:
     ends, color = [row.base, row.aligned], _sign_color(row.delta)
     ax.plot(ends, [row.y, row.y], color=color, linewidth=1.8, zorder=3, gid="change")
-    ax.plot([row.base], [row.y], gid="base", **_marker(BASE))
-    ax.plot([row.aligned], [row.y], gid=row.condition, **_marker(row.tone))
+    ax.plot([row.base], [row.y], gid="base", **point_style(BASE))
+    ax.plot([row.aligned], [row.y], gid=row.condition, **point_style(row.tone))
 
 
 def _difference(ax: Axes, row: _Row) -> None:
@@ -309,8 +236,8 @@ def _label_languages(ax: Axes, rows: list[_Row]) -> None:
 
 def _legend(conditions: list[str], with_intervals: bool, trained: bool) -> list[Line2D | Patch]:
     tones = condition_tones(conditions)
-    handles: list[Line2D | Patch] = [Line2D([], [], label="base", **_marker(BASE))]
-    handles += [Line2D([], [], label=name, **_marker(tones[name])) for name in conditions]
+    handles: list[Line2D | Patch] = [Line2D([], [], label="base", **point_style(BASE))]
+    handles += [Line2D([], [], label=name, **point_style(tones[name])) for name in conditions]
     if with_intervals:
         handles.append(Patch(color=NEUTRAL, alpha=0.3, linewidth=0, label="95% interval of an end"))
     handles.append(Line2D([], [], color=NEUTRAL, linestyle=":", linewidth=0.8, label="chance"))

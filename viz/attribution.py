@@ -7,8 +7,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from .heatmap import add_colorbar, draw_cells, symmetric
-from .legends import add_legend, add_note
-from .lines import draw_line, tone_handles
+from .legends import add_note
+from .lines import draw_line, name_lines
 from .panels import panels
 from .style import condition_tones, figure_style, theme
 from .tables import SIGNIFICANT, conditions_in, grid, require, rows_where
@@ -56,8 +56,7 @@ def attribution_figure(values_table: pd.DataFrame) -> Figure:
         made.name_columns(list(WRITERS.values()))
         made.name_rows(["logits, right − wrong"])
         made.name_layers("layer that the block writes to")
-        tones = condition_tones(conditions_in(pooled))
-        add_legend(made.figure, tone_handles(tones), columns=6)
+        name_lines(made.axes[0, -1], condition_tones(conditions_in(pooled)))
     return made.figure
 
 

@@ -5,12 +5,10 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from .alignment import mean_over_languages
 from .heatmap import delta_figure, differences
-from .legends import add_legend
-from .lines import draw_line, tone_handles
+from .lines import draw_line, name_lines
 from .panels import panels
 from .style import GAIN, LOSS, NEUTRAL, Tone, condition_tones, fade, figure_style
 from .tables import conditions_in, require, rows_where
@@ -90,7 +88,7 @@ def lens_languages_figure(shares: pd.DataFrame) -> Figure:
         made.name_columns(SPOKEN)
         made.name_rows(["share of top tokens"])
         made.name_layers()
-        add_legend(made.figure, tone_handles(tones), columns=6)
+        name_lines(made.axes[0, -1], tones)
     return made.figure
 
 
@@ -130,7 +128,7 @@ def lens_summaries_figure(values: pd.DataFrame) -> Figure:
             plot_lens_curve(ax, rows_where(values, "quantity", quantity, "logit_lens table"), "condition", tones)
         made.name_columns(list(_SUMMARIES.values()))
         made.name_layers()
-        add_legend(made.figure, tone_handles(tones), columns=6)
+        name_lines(made.axes[0, -1], tones)
     return made.figure
 
 
@@ -170,8 +168,5 @@ def tuned_lens_figure(values: pd.DataFrame) -> Figure:
         made.name_columns(conditions)
         made.name_rows(list(_TUNED.values()))
         made.name_layers()
-        handles = [
-            Line2D([], [], color=tone.color, dashes=tone.dashes, label=f"{lens} lens") for lens, tone in LENSES.items()
-        ]
-        add_legend(made.figure, handles, columns=3)
+        name_lines(made.axes[0, -1], LENSES)
     return made.figure

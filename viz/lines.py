@@ -53,6 +53,13 @@ def name_at_edge(ax: Axes, ends: Mapping[str, tuple[float, str]], height: float 
         )  # fmt: skip
 
 
+def name_lines(ax: Axes, tones: Mapping[str, Tone]) -> None:
+    """Name the lines of conditions (or whatever `tones` are of) at the right edge, in their colours."""
+    lines = {str(line.get_gid()).removeprefix("mean "): line.get_ydata() for line in ax.lines}
+    found = {name: (last_value(np.asarray(lines[name])), tone.color) for name, tone in tones.items() if name in lines}
+    name_at_edge(ax, {name: end for name, end in found.items() if np.isfinite(end[0])}, 0.1)
+
+
 def last_value(values: Sequence[float] | np.ndarray | pd.Series) -> float:
     """The last value that is defined; NaN where none is."""
     found = np.asarray(values, dtype=float)
