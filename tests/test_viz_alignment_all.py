@@ -124,8 +124,8 @@ def test_agreement_is_a_symmetric_map_of_one_layer() -> None:
 
 def test_outcome_maps_have_a_row_of_panels_for_every_question() -> None:
     figure = outcome_figure(agreement())
-    titles = [ax.get_title() for ax in figure.axes if ax.get_title().endswith("position: last")]
-    assert [title.partition(", position")[0] for title in titles] == [
+    titles = [ax.get_title() for ax in figure.axes if ax.get_title().endswith(", last")]
+    assert [title.removesuffix(", last") for title in titles] == [
         "base: with AUC",
         "aligned: with AUC",
         "aligned − base: with Δ AUC",

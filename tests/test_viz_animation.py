@@ -22,14 +22,12 @@ def test_turned_and_grown_layers_come_to_lie_on_one_another():
     before, after = (made[made["layer"] == layer][["pc1", "pc2"]].to_numpy() for layer in (0, 6))
     np.testing.assert_allclose(before, after, atol=1e-12)
     assert (before**2).sum(axis=1).mean() == pytest.approx(1)
-    with pytest.raises(DataError, match="layer 6 has 23 points, the one before 24"):
+    with pytest.raises(DataError, match="layer 6 has other points than the layer before"):
         steady(pd.concat([first, second.iloc[1:]]), "pc1", "pc2")
 
 
-@pytest.mark.parametrize("kind", ["pca", "umap"])
-def test_a_gif_has_a_frame_per_layer(tmp_path, kind):
-    quality = TABLES["pca_variance" if kind == "pca" else "umap_quality"]
-    animation = projection_animation(TABLES[kind], quality, kind, "mean")
+def test_a_gif_has_a_frame_per_layer(tmp_path):
+    animation = projection_animation(TABLES["umap"], TABLES["umap_quality"], "umap", "mean")
     path = save_animation(animation, tmp_path / "new" / "layers.gif")
     with Image.open(path) as picture:
         assert picture.n_frames == len(LAYERS)

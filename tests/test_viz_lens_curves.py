@@ -26,16 +26,19 @@ def shares() -> pd.DataFrame:
 
 
 def test_kinds_of_tokens_fill_the_panel() -> None:
-    found = spoken_shares(shares()).set_index(["condition", "layer", "spoken"])["share"]
+    each = spoken_shares(shares())
+    np.testing.assert_allclose(each.groupby(["language", "condition", "layer"])["share"].sum(), 1)
+    found = each.groupby(["condition", "layer", "spoken"])["share"].mean()
     assert found["base", 0, "English"] == pytest.approx(0.4)
     assert found["base", 0, "prompt's language"] == pytest.approx((0.3 + 0.1) / 2)
     assert found["base", 0, "other languages"] == pytest.approx((0.1 + 0.3) / 2)
     np.testing.assert_allclose(found.groupby(level=["condition", "layer"]).sum(), 1)
     figure = lens_languages_figure(shares())
-    assert [ax.get_title() for ax in figure.axes] == ["base", "aligned"]
-    tops = [area.get_paths()[0].vertices[:, 1].max() for area in figure.axes[0].collections]
-    np.testing.assert_allclose(tops, [0.4, 0.6, 0.8, 1.0])
-    assert len(tops) == len(SPOKEN)
+    assert [ax.get_title() for ax in figure.axes] == list(SPOKEN)
+    for ax, share in zip(figure.axes, (0.4, 0.2, 0.2, 0.2), strict=True):
+        lines = {line.get_gid(): line for line in ax.lines}
+        np.testing.assert_allclose(lines["mean aligned"].get_ydata(), share)
+        assert [text.get_text() for text in ax.texts] == (["base", "aligned"] if ax is figure.axes[-1] else [])
 
 
 def test_english_alone_has_no_languages_to_compare() -> None:

@@ -33,7 +33,7 @@ def test_each_panel_has_its_lines_and_bands():
     lines = {line.get_gid(): line for line in ax.lines}
     assert set(lines) == {f"{q}_mass {c}" for q in ("english", "target") for c in ("base", "aligned")}
     np.testing.assert_allclose(lines["english_mass aligned"].get_xydata(), [(x, 0.1 * x + 0.05) for x in range(4)])
-    bands = [c for c in ax.collections if c.get_gid() == "interval"]
+    bands = [c for c in ax.collections if str(c.get_gid()).startswith("interval ")]
     assert len(bands) == 4
     assert bands[0].get_paths()[0].get_extents().y1 == pytest.approx(0.31)
 

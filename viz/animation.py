@@ -73,20 +73,23 @@ def steady(points: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
         points: language, id, condition, layer, and the columns `x` and `y`; the same rows in each layer.
 
     Raises:
-        DataError: a layer lacks a row of another.
+        DataError: layers have different points.
     """
     keys = ["language", "id", "condition"]
-    made, before = [], None
-    for layer, rows in points.sort_values(keys).groupby("layer"):
-        here = rows[[x, y]].to_numpy(dtype=float)
+    made: list[pd.DataFrame] = []
+    for layer, rows in points.groupby("layer"):
+        placed = rows.set_index(keys)
+        if made:
+            before = made[-1].set_index(keys)
+            if set(placed.index) != set(before.index):
+                raise DataError(f"layer {layer} has other points than the layer before; expected the same in each")
+            placed = placed.loc[before.index]
+        here = placed[[x, y]].to_numpy(dtype=float)
         here = here - here.mean(axis=0)
         here /= np.sqrt((here**2).sum(axis=1).mean()) or 1.0
-        if before is not None:
-            if len(before) != len(here):
-                raise DataError(f"layer {layer} has {len(here)} points, the one before {len(before)}; expected as many")
-            here = here @ orthogonal_procrustes(here, before)[0]
-        made.append(rows.assign(**{x: here[:, 0], y: here[:, 1]}))
-        before = here
+        if made:
+            here = here @ orthogonal_procrustes(here, before[[x, y]].to_numpy())[0]
+        made.append(placed.assign(**{x: here[:, 0], y: here[:, 1]}).reset_index())
     return pd.concat(made)
 
 
