@@ -1,0 +1,40 @@
+"""Pages of the Python reference: which names mkdocstrings shows, and where. What it says of them are their docstrings."""
+
+import ast
+from pathlib import Path
+
+import babelscope
+
+ROOT = Path(babelscope.__file__).parent
+
+
+def python_pages() -> dict[str, str]:
+    """Markdown with mkdocstrings' directives, by file name: the public names, and a page for each file of probes/."""
+    pages = {"index.md": _public(), "probes/index.md": _probes()}
+    for module in probe_modules():
+        options = "    options:\n      show_root_heading: false\n      show_root_toc_entry: false\n"
+        pages[f"probes/{module}.md"] = f"# {module}\n\n::: babelscope.probes.{module}\n{options}"
+    return pages
+
+
+def probe_modules() -> list[str]:
+    return sorted(path.stem for path in (ROOT / "probes").glob("*.py") if path.stem != "__init__")
+
+
+def _public() -> str:
+    entries = "".join(f"::: babelscope.{name}\n    options:\n      heading_level: 2\n\n" for name in babelscope.__all__)
+    return (
+        "# Python\n\nThe public names of `babelscope`, the same as those of the command line. The measures themselves, "
+        f"which take arrays, are in [probes](probes/index.md).\n\n{entries}"
+    )
+
+
+def _probes() -> str:
+    rows = [f"| [{module}]({module}.md) | {_first_sentence(ROOT / 'probes' / f'{module}.py')} |" for module in probe_modules()]
+    told = " ".join((ast.get_docstring(ast.parse((ROOT / "probes" / "__init__.py").read_text())) or "").split())
+    return "\n".join(["# probes", "", told, "", "| file | |", "|---|---|", *rows, ""])
+
+
+def _first_sentence(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return " ".join(docstring.partition("\n\n")[0].split()).replace("|", "\\|")
