@@ -29,7 +29,8 @@ def commands(of: Typer = app, name: str = PROGRAM) -> list[Command]:
     """The commands of an application, those of its groups below them."""
     found = []
     for group in of.registered_groups:
-        assert group.name and group.typer_instance
+        assert group.name
+        assert group.typer_instance
         callback = group.typer_instance.registered_callback
         typed = f"{name} {group.name}"
         function = callback.callback if callback and callback.invoke_without_command else None
@@ -51,8 +52,8 @@ def _index() -> str:
     lines = [
         "# Command line",
         "",
-        f"Every command has `--help` and `--json`. `{PROGRAM} --debug ...` shows the traceback of an error. Exit codes: 0,",
-        "it worked; 1, it failed; 2, something impossible was asked for.",
+        f"Every command has `--help` and `--json`. `{PROGRAM} --debug ...` shows the traceback of an error.",
+        "Exit codes: 0, it worked; 1, it failed; 2, something impossible was asked for.",
         "",
         "| command | |",
         "|---|---|",

@@ -1,5 +1,6 @@
 """What mkdocs calls while it builds the site: pages from outside docs/, pages that are made of the code, and links."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,18 @@ from study_page import study_page
 ROOT = Path(__file__).parents[2]
 
 # path in the repository -> page
-OUTSIDE = {
+PAGES = {
     "README.md": "index.md",
     "activations/FORMAT.md": "format.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
 }
+
+
+def outside() -> dict[str, str]:
+    """Path in the repository -> path on the site, of what is shown and not in docs/."""
+    files = [path.relative_to(ROOT).as_posix() for path in (ROOT / "studies").rglob("*.*")]
+    return PAGES | {path: path for path in (*files, "LICENSE")}
 
 
 def generated_pages() -> dict[str, str]:
@@ -31,17 +38,15 @@ def generated_pages() -> dict[str, str]:
     )
 
 
+@cache
 def site_paths() -> dict[str, str]:
     """Path in the repository -> path on the site, of all that a page may link to."""
-    docs = ROOT / "docs"
-    shown = [path for path in docs.rglob("*") if path.suffix in (".md", ".png")]
-    studies = [path.relative_to(ROOT).as_posix() for path in (ROOT / "studies").rglob("*.*")]
+    inside = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.*")]
     return (
-        {path.relative_to(ROOT).as_posix(): path.relative_to(docs).as_posix() for path in shown}
-        | {path: path for path in (*studies, "LICENSE")}
+        {f"docs/{path}": path for path in inside if path.endswith((".md", ".png"))}
         | {f"probes/{name}.py": f"reference/python/probes/{name}.md" for name in probe_modules()}
         | {"settings.py": "reference/study-file.md", "cli.py": "reference/cli/index.md"}
-        | OUTSIDE
+        | outside()
     )
 
 
@@ -57,20 +62,13 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     for page, text in generated_pages().items():
         files.append(File.generated(config, page, content=text))
-    for path, page in OUTSIDE.items():
-        files.append(File.generated(config, page, abs_src_path=str(ROOT / path)))
-    for path in (*(ROOT / "studies").rglob("*.*"), ROOT / "LICENSE"):
-        files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
+    for path, shown in outside().items():
+        files.append(File.generated(config, shown, abs_src_path=str(ROOT / path)))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    shown = page.file.src_uri
-    if shown in generated_pages_names:
-        return markdown
-    written = next((path for path, of in OUTSIDE.items() if of == shown), f"docs/{shown}")
-    return site_links(markdown, written, shown, paths)
-
-
-paths = site_paths()
-generated_pages_names = frozenset(generated_pages())
+    paths = site_paths()
+    written = next((path for path, shown in paths.items() if shown == page.file.src_uri), None)
+    generated = page.file.src_uri.startswith("reference/")
+    return markdown if generated or written is None else site_links(markdown, written, page.file.src_uri, paths)

@@ -13,8 +13,8 @@ def site_links(text: str, written_in: str, shown_as: str, pages: Mapping[str, st
     Args:
         written_in: path of the text's file in the repository.
         shown_as: path of its page on the site.
-        pages: path in the repository -> path on the site. What is not on the site (code without a reference page, folders)
-            keeps its name and loses its link.
+        pages: path in the repository -> path on the site. What is not on the site (code without a reference page,
+            folders) keeps its name and loses its link.
     """
 
     def moved(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Pages of the Python reference: which names mkdocstrings shows, and where. What it says of them are their docstrings."""
+"""Pages of the Python reference: which names mkdocstrings shows, and where; what is said of them are docstrings."""
 
 import ast
 from pathlib import Path
@@ -30,11 +30,15 @@ def _public() -> str:
 
 
 def _probes() -> str:
-    rows = [f"| [{module}]({module}.md) | {_first_sentence(ROOT / 'probes' / f'{module}.py')} |" for module in probe_modules()]
-    told = " ".join((ast.get_docstring(ast.parse((ROOT / "probes" / "__init__.py").read_text())) or "").split())
+    told = " ".join(_docstring("__init__").split())
+    rows = [f"| [{name}]({name}.md) | {_first_sentence(_docstring(name))} |" for name in probe_modules()]
     return "\n".join(["# probes", "", told, "", "| file | |", "|---|---|", *rows, ""])
 
 
-def _first_sentence(path: Path) -> str:
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+def _docstring(module: str) -> str:
+    source = (ROOT / "probes" / f"{module}.py").read_text(encoding="utf-8")
+    return ast.get_docstring(ast.parse(source)) or ""
+
+
+def _first_sentence(docstring: str) -> str:
     return " ".join(docstring.partition("\n\n")[0].split()).replace("|", "\\|")

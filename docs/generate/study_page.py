@@ -23,8 +23,8 @@ def study_page() -> str:
     lines = [
         "# Keys of a study file",
         "",
-        "What each key may be, as `settings.py` checks it; what they are for is told in [studies](../studies.md). A file",
-        "may also say `extends: FILE`, and is then laid over that file, key by key.",
+        "What each key may be, as `settings.py` checks it; what they are for is told in [studies](../studies.md).",
+        "A file may also say `extends: FILE`, and is then laid over that file, key by key.",
         "",
     ]
     for heading, model in TABLES.items():
