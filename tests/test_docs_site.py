@@ -78,7 +78,7 @@ def test_every_key_of_a_study_file_is_told() -> None:
         for key in model.model_fields:
             assert f"\n| `{key}` |" in generated
             assert f"`{key}`" in guide, key
-    assert "| `shots` | `integer 0 to 8 \\| null` | `null` | null: as many as in arXiv 2405.13816" in generated
+    assert "| `shots` | `integer 0 to 8 or null` | `null` | null: as many as in arXiv 2405.13816" in generated
     assert {model for model in vars(settings).values() if isinstance(model, type) and "Settings" in model.__name__} <= {
         *TABLES.values()
     }

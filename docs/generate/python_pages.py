@@ -24,8 +24,8 @@ def probe_modules() -> list[str]:
 def _public() -> str:
     entries = "".join(f"::: babelscope.{name}\n    options:\n      heading_level: 2\n\n" for name in babelscope.__all__)
     return (
-        "# Python\n\nThe public names of `babelscope`, the same as those of the command line. The measures themselves, "
-        f"which take arrays, are in [probes](probes/index.md).\n\n{entries}"
+        "# Python\n\nWhat `import babelscope` offers; its names are those of the command line. Measures, which take "
+        f"arrays, are in [probes](probes/index.md).\n\n{entries}"
     )
 
 

@@ -29,12 +29,12 @@ def study_page() -> str:
     ]
     for heading, model in TABLES.items():
         lines += [f"## {heading}", "", "| key | type | default | |", "|---|---|---|---|"]
-        comments = _comments(model)
+        comments, schemas = _comments(model), model.model_json_schema()["properties"]
         inherited = {name for base in model.__bases__ for name in getattr(base, "model_fields", {})}
         for name, field in model.model_fields.items():
             if name not in inherited:
                 default = "required" if field.is_required() else f"`{_yaml(field.get_default())}`"
-                lines.append(f"| `{name}` | `{_kind(model, name)}` | {default} | {comments.get(name, '')} |")
+                lines.append(f"| `{name}` | `{_kind(schemas[name])}` | {default} | {comments.get(name, '')} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -46,26 +46,21 @@ def _yaml(default: Any) -> str:
     return json.dumps(default).replace('"', "")
 
 
-def _kind(model: type[BaseModel], name: str) -> str:
-    schema = model.model_json_schema()
-    return _of(schema["properties"][name]).replace("|", "\\|")
-
-
-def _of(schema: dict[str, Any]) -> str:
+def _kind(schema: dict[str, Any]) -> str:
     """A JSON schema in a few words."""
     if "anyOf" in schema:
-        return " | ".join(_of(one) for one in schema["anyOf"])
+        return " or ".join(_kind(one) for one in schema["anyOf"])
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
     if "enum" in schema:
-        return " | ".join(map(str, schema["enum"]))
+        return " or ".join(map(str, schema["enum"]))
     if "const" in schema:
         return str(schema["const"])
     kind = str(schema["type"])
     if kind == "array":
-        return f"list of {_of(schema['items'])}"
+        return f"list of {_kind(schema['items'])}"
     if kind == "object":
-        return f"name: {_of(schema['additionalProperties'])}"
+        return f"name: {_kind(schema['additionalProperties'])}"
     least, most = schema.get("minimum"), schema.get("maximum")
     bounds = f" {least} to {most}" if most is not None else f" >= {least}" if least is not None else ""
     return kind + bounds
