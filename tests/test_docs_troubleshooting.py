@@ -287,7 +287,7 @@ PROVOKED: dict[str, Callable[[Scene], object]] = {
     "Two caches do not belong together": unlike_caches,
     "The base does not come first": lambda scene: scene.run("eval", scene.made / "aligned.h5", scene.made / "base.h5"),
     "Two caches have one name": alike_names,
-    "A probe is not known": lambda scene: scene.probe("lens", scene.made / "base.h5"),
+    "A probe is not known": lambda scene: scene.probe("logitlens", scene.made / "base.h5"),
     "States were not kept": lambda scene: scene.probe("linear", scene.made / "scores.h5"),
     "The pivot is not in the caches": lambda scene: scene.run(
         "probe", "alignment", scene.made / "base.h5", "--pivot", "de", "--out", scene.folder
