@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test test-launch test-real check bench gallery
+.PHONY: demo test test-launch test-real check docs gallery bench
 
 demo: $(INSTALLED)
 	$(BIN)/babelscope models import gemma-3-270m --accept-terms
@@ -23,6 +23,11 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	MYPYPATH=.venv/source $(BIN)/mypy
 	$(BIN)/lint-imports
+	$(MAKE) docs
+
+# The site opens from the disk: site/index.html. The variable silences an advertisement of mkdocs-material.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(INSTALLED)
 	$(BIN)/babelscope models import gemma-3-270m --accept-terms

@@ -63,10 +63,10 @@ def opened(paths: list[Path]) -> "Iterator[dict[str, Cache]]":
     from .activations.store import Cache
 
     names = ["base", *(path.stem for path in paths[1:])]
-    if len(set(names)) < len(names):
-        raise UsageError(f"Conditions are named by their files, and two are alike: {', '.join(names)}. Rename one.")
     with ExitStack() as stack:
-        caches = {name: stack.enter_context(Cache(path)) for name, path in zip(names, paths, strict=True)}
-        if len(caches) > 1 and caches["base"].attributes["adapter_sha256"]:
+        caches = [stack.enter_context(Cache(path)) for path in paths]
+        if len(caches) > 1 and caches[0].attributes["adapter_sha256"]:
             raise UsageError(f"{paths[0]} was made with an adapter. The first cache is the base; give that one first.")
-        yield caches
+        if len(set(names)) < len(names):
+            raise UsageError(f"Conditions are named by their files, and two are alike: {', '.join(names)}. Rename one.")
+        yield dict(zip(names, caches, strict=True))

@@ -84,8 +84,9 @@ class Conditions:
         """
         for cache in self.caches.values():
             if missing := set(positions) - set(cache.positions):
+                kept = ", ".join(cache.arrays) or "scores alone"
                 raise CacheError(
-                    f"{cache.path} has no states at {' and '.join(sorted(missing))}; it has {', '.join(cache.arrays)}. "
+                    f"{cache.path} has no states at {' and '.join(sorted(missing))}; it has {kept}. "
                     "Cache them with --keep last,mean."
                 )
         if pivot and (self.settings.pivot not in self.languages or len(self.languages) < 2):

@@ -6,14 +6,14 @@ import shlex
 from pathlib import Path
 
 import babelscope
-import click
 import pytest
 import typer.main
 from babelscope import cli
 from babelscope.settings import load_study
+from typer.core import TyperGroup
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "activations").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "activations").glob("*.md")])
 TEXT = {page: page.read_text(encoding="utf-8") for page in PAGES}
 
 
@@ -30,13 +30,14 @@ def commands() -> list[str]:
 
 @pytest.mark.parametrize("line", commands())
 def test_documented_commands_parse(line: str) -> None:
-    command: click.Command = typer.main.get_command(cli.app)
+    command = typer.main.get_command(cli.app)
     arguments = shlex.split(line, comments=True)[1:]
     context = None
-    while isinstance(command, click.Group):
-        context = command.make_context("babelscope", list(arguments), parent=context, ignore_unknown_options=True)
-        name, command, arguments = command.resolve_command(context, [*context.protected_args, *context.args])
-        assert command is not None, name
+    while isinstance(command, TyperGroup):
+        context = command.make_context("babelscope", list(arguments), parent=context)
+        if context.invoked_subcommand is None and not context._protected_args:
+            return  # such as `babelscope cache --model ...`, a group that does something itself
+        _, command, arguments = command.resolve_command(context, [*context._protected_args, *context.args])
     command.make_context(command.name, arguments, parent=context)
 
 
