@@ -115,6 +115,12 @@ def drawings() -> list[Drawing]:
             ("umap", "umap_quality"),
             partial(plot_projection, kind="umap", position="mean"),
         ),
+        Drawing(
+            "aligned_umap",
+            "UMAPs of mean-pooled states, aligned over layers",
+            ("aligned_umap", "aligned_umap_quality"),
+            partial(plot_projection, kind="aligned-umap", position="mean"),
+        ),
         Drawing("repair", "Repair patching: English states in other languages' runs", ("repair",), plot_repair),
         Drawing("repair_delta", "Repair patching, parallel minus same label", ("repair_delta",), plot_repair_delta),
         Drawing("transplant", "Transplants between base and adapter", ("transplant_delta",), plot_transplant),

@@ -1,6 +1,7 @@
-"""States as points in a plane (PCA or UMAP), base above aligned, one column per layer."""
+"""States as points in a plane (PCA, UMAP or AlignedUMAP), base above aligned, one column per layer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -15,12 +16,53 @@ from .style import NEUTRAL, TWO_COLUMNS, figure_style, language_color, language_
 from .tables import conditions_in, require, rows_where
 
 _SILHOUETTES = ("silhouette_language", "silhouette_id")
-# Per kind: the columns of coordinates and those of the second table.
-_COORDINATES = {"pca": ("pc1", "pc2"), "umap": ("umap1", "umap2")}
-_QUALITY = {
-    "pca": ("layer", "position", "component", "explained_variance_ratio", "stability", *_SILHOUETTES),
-    "umap": ("layer", "position", "trustworthiness", "procrustes_disparity", *_SILHOUETTES),
-}
+
+
+def _components(rows: pd.DataFrame) -> str:
+    first = rows.sort_values("component").head(2)
+    share = " · ".join(f"PC{row.component} {row.explained_variance_ratio:.0%}" for row in first.itertuples())
+    stability = " · ".join(f"{value:.2f}" for value in first["stability"])
+    return f"{share}\nstability {stability}"
+
+
+def _over_seeds(rows: pd.DataFrame) -> str:
+    return f"trustworthiness {rows['trustworthiness'].mean():.2f}\n{_disparity(rows)}"
+
+
+def _over_layers(rows: pd.DataFrame) -> str:
+    mean = rows[["trustworthiness", "trustworthiness_separate", "displacement", "displacement_separate"]].mean()
+    trust = f"trustworthiness {mean['trustworthiness']:.3f} ({mean['trustworthiness_separate']:.3f})"
+    moved = f"displacement {mean['displacement']:.2f} ({mean['displacement_separate']:.2f})"
+    return "\n".join([trust, _disparity(rows), *([] if np.isnan(mean["displacement"]) else [moved])])
+
+
+def _disparity(rows: pd.DataFrame) -> str:
+    return f"Procrustes {rows['procrustes_disparity'].mean():.2f} ({len(rows)} seeds)"
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A projection: its coordinates, and what is told of how far to trust it."""
+
+    coordinates: tuple[str, str]
+    quality: tuple[str, ...]  # columns of the second table
+    told: Callable[[pd.DataFrame], str]  # of one layer's rows of it
+    follows: bool = False  # whether places can be compared over layers
+
+
+_KINDS = {
+    "pca": _Kind(("pc1", "pc2"), ("component", "explained_variance_ratio", "stability"), _components),
+    "umap": _Kind(("umap1", "umap2"), ("trustworthiness", "procrustes_disparity"), _over_seeds),
+    "aligned-umap": _Kind(
+        ("umap1", "umap2"),
+        (
+            "trustworthiness", "trustworthiness_separate", "procrustes_disparity", "displacement",
+            "displacement_separate",
+        ),
+        _over_layers,
+        follows=True,
+    ),
+}  # fmt: skip
 _LAYERS = 5  # columns that fit a page
 _MOST_LABELLED = 20  # languages; beyond, codes cover the points
 
@@ -34,30 +76,30 @@ def plot_projection(
 ) -> Figure:
     """Scatter of states: conditions down (base on top), layers across, coloured by language with a marker each.
 
-    The conditions of a layer share their limits, so that they can be compared; layers do not. The title tells how
-    far to trust the picture: the share of variance that each component explains and its stability (PCA), or the
-    trustworthiness and the Procrustes disparity over seeds (UMAP, whose axes have no unit), means over seeds; then the
-    silhouettes of languages and of meanings (ids).
+    The conditions of a layer share their limits, so that they can be compared; layers do so only where places can be
+    followed over them (`aligned-umap`). The title tells how far to trust the picture, in means over seeds: the share of
+    variance that each component explains and its stability (PCA); the trustworthiness and the Procrustes disparity over
+    seeds (UMAP, whose axes have no unit); these and the displacement of points from the layer before, with those of
+    separately fitted pictures in brackets (AlignedUMAP); then the silhouettes of languages and of meanings (ids).
     Languages' mean points carry their code where there is room.
 
     Args:
-        points_table: `pca_table` or `umap_table` points: language, condition, layer, position, and pc1, pc2 or umap1,
-            umap2.
-        quality_or_variance_table: The table that comes with it: layer, position, and component,
-            explained_variance_ratio, stability, or trustworthiness, procrustes_disparity; and silhouette_language,
-            silhouette_id.
-        kind: `pca` or `umap`.
+        points_table: Of `pca_table`, `umap_table` or `aligned_umap_tables`: language, condition, layer, position, and
+            pc1, pc2 or umap1, umap2.
+        quality_or_variance_table: The table that comes with it.
+        kind: `pca`, `umap` or `aligned-umap`.
         position: Which position's states.
         layers: Which layers; by default all up to five, else five from first to last, evenly spaced.
 
     Raises:
         DataError: an empty table, missing columns, an unknown kind, or a position or layer that is not in the table.
     """
-    if kind not in _COORDINATES:
-        raise DataError(f"projection of kind {kind!r}: expected one of {', '.join(_COORDINATES)}")
-    x, y = _COORDINATES[kind]
+    if kind not in _KINDS:
+        raise DataError(f"projection of kind {kind!r}: expected one of {', '.join(_KINDS)}")
+    drawn = _KINDS[kind]
+    x, y = drawn.coordinates
     require(points_table, ("language", "condition", "layer", "position", x, y), f"{kind} points table")
-    require(quality_or_variance_table, _QUALITY[kind], f"{kind} quality table")
+    require(quality_or_variance_table, ("layer", "position", *drawn.quality, *_SILHOUETTES), f"{kind} quality table")
     points = rows_where(points_table, "position", position, f"{kind} points table")
     quality = rows_where(quality_or_variance_table, "position", position, f"{kind} quality table")
     shown = _evenly(points, layers, kind)
@@ -70,12 +112,14 @@ def plot_projection(
         axes = figure.subplots(len(conditions), len(shown), squeeze=False)
         for j, layer in enumerate(shown):
             of_layer = points[points["layer"] == layer]
+            framed = points[points["layer"].isin(shown)] if drawn.follows else of_layer
             for i, condition in enumerate(conditions):
                 _scatter(axes[i, j], of_layer[of_layer["condition"] == condition], x, y, languages)
-                _frame(axes[i, j], of_layer[[x, y]].to_numpy(dtype=float))
-            axes[0, j].set_title(f"layer {layer}", fontweight="bold", pad=34)
+                _frame(axes[i, j], framed[[x, y]].to_numpy(dtype=float))
+            told = _quality(quality[quality["layer"] == layer], drawn)
+            axes[0, j].set_title(f"layer {layer}", fontweight="bold", pad=5 + 7.25 * len(told.splitlines()))
             axes[0, j].text(
-                0.5, 1.02, _quality(quality[quality["layer"] == layer], kind), transform=axes[0, j].transAxes,
+                0.5, 1.02, told, transform=axes[0, j].transAxes,
                 ha="center", va="bottom", fontsize=6, gid="quality",
             )  # fmt: skip
         for i, condition in enumerate(conditions):
@@ -100,18 +144,11 @@ def _evenly(points: pd.DataFrame, layers: Sequence[int] | None, kind: str) -> li
     return list(layers)
 
 
-def _quality(rows: pd.DataFrame, kind: str) -> str:
+def _quality(rows: pd.DataFrame, kind: _Kind) -> str:
     if rows.empty:
         return "quality unknown"
     language, meaning = (f"{rows[column].mean():.2f}" for column in _SILHOUETTES)
-    silhouettes = f"silhouette: language {language}\nsilhouette: meaning {meaning}"
-    if kind == "umap":
-        trust, disparity = rows["trustworthiness"].mean(), rows["procrustes_disparity"].mean()
-        return f"trustworthiness {trust:.2f}\nProcrustes {disparity:.2f} ({len(rows)} seeds)\n{silhouettes}"
-    first = rows.sort_values("component").head(2)
-    share = " · ".join(f"PC{row.component} {row.explained_variance_ratio:.0%}" for row in first.itertuples())
-    stability = " · ".join(f"{value:.2f}" for value in first["stability"])
-    return f"{share}\nstability {stability}\n{silhouettes}"
+    return f"{kind.told(rows)}\nsilhouette: language {language}\nsilhouette: meaning {meaning}"
 
 
 def _scatter(ax: Axes, rows: pd.DataFrame, x: str, y: str, languages: Sequence[str]) -> None:
