@@ -172,6 +172,13 @@ def drawings() -> list[Drawing]:
             "umap",
         ),
         Drawing(
+            "aligned_umap",
+            "UMAPs of mean-pooled states, aligned over layers",
+            ("aligned_umap", "aligned_umap_quality"),
+            partial(projection_figure, kind="aligned-umap", position="mean"),
+            "aligned-umap",
+        ),
+        Drawing(
             "repair", "Repair patching: English states in other languages' runs", ("repair",), repair_figure, "repair"
         ),
         Drawing(

@@ -17,7 +17,7 @@ from .linear import linear
 from .logit_lens import logit_lens
 from .neurons import neurons
 from .patchscopes import patchscopes
-from .projections import pca, umap
+from .projections import aligned_umap, pca, umap
 from .repair import repair
 from .subspace import subspace
 from .transplant import transplant
@@ -43,6 +43,7 @@ ANALYSES: dict[str, Analysis] = {
     "tuned-lens": Analysis("What does each layer already know?", tuned_lens, ("last",)),
     "pca": Analysis("Where do languages lie, in the directions of most variance?", pca, ("mean",)),
     "umap": Analysis("Which states are neighbours?", umap, ("mean",)),
+    "aligned-umap": Analysis("How do neighbourhoods change from layer to layer?", aligned_umap, ("mean",)),
     "alignment": Analysis("Do translations have like states?", alignment, ("last", "mean"), pivot=True),
     "linear": Analysis(
         "What can a linear classifier read, also across languages?", linear, ("last", "mean"), pivot=True

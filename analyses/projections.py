@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from ..probes.aligned_umap import aligned_umap_tables
 from ..probes.pca import pca_table
 from ..probes.umap_projection import umap_table
 from .conditions import Conditions, Progress, Tables
@@ -24,13 +25,25 @@ def pca(conditions: Conditions, on_progress: Progress) -> Tables:
 
 def umap(conditions: Conditions, on_progress: Progress) -> Tables:
     """UMAP of each chosen layer, one embedding for all conditions, with measures of how far to trust it over seeds."""
-    seeds = range(conditions.settings.seed, conditions.settings.seed + SEEDS)
 
     def fit(states: dict[str, np.ndarray], layer: int, position: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-        return umap_table(states, conditions.languages, conditions.ids, layer, position, seeds)
+        return umap_table(states, conditions.languages, conditions.ids, layer, position, _seeds(conditions))
 
     points, quality = _project(conditions, fit, on_progress)
     return {"umap": points, "umap_quality": quality}
+
+
+def aligned_umap(conditions: Conditions, on_progress: Progress) -> Tables:
+    """UMAPs of the chosen layers, laid out together so that each state can be followed from layer to layer."""
+    states = {layer: conditions.states("mean", layer) for layer in conditions.layers(conditions.settings.panels)}
+    points, quality = aligned_umap_tables(
+        states, conditions.languages, conditions.ids, "mean", _seeds(conditions), on_progress=on_progress
+    )
+    return {"aligned_umap": points, "aligned_umap_quality": quality}
+
+
+def _seeds(conditions: Conditions) -> range:
+    return range(conditions.settings.seed, conditions.settings.seed + SEEDS)
 
 
 def _project(

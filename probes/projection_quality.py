@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from scipy.linalg import orthogonal_procrustes
 from scipy.spatial import procrustes
 from scipy.spatial.distance import cdist
 from sklearn.metrics import silhouette_score
@@ -64,3 +65,23 @@ def mean_disparity(embeddings: Sequence[Float[np.ndarray, "row axis"]]) -> Float
                 between[i, j] = between[j, i] = procrustes(embeddings[i], embeddings[j])[2]
     others = ~np.eye(n, dtype=bool)
     return np.array([between[i, others[i]].mean() if n > 1 else np.nan for i in range(n)])
+
+
+def turned_onto(
+    target: Float[np.ndarray, "row axis"], points: Float[np.ndarray, "row axis"]
+) -> Float[np.ndarray, "row axis"]:
+    """`points` moved, turned and scaled onto `target`, whose centre and spread they then have (Gower 1975)."""
+    centre = target.mean(axis=0)
+    aim, own = target - centre, points - points.mean(axis=0)
+    turned = own @ orthogonal_procrustes(own, aim)[0]
+    return np.asarray(turned * np.sqrt((aim**2).sum() / (own**2).sum()) + centre)
+
+
+def mean_displacement(before: Float[np.ndarray, "row axis"], after: Float[np.ndarray, "row axis"]) -> float:
+    """Mean distance of rows between two pictures, as a share of the pictures' spread.
+
+    The spread is the root mean square distance of the rows from the centre of their picture, over both. 0: every row
+    stays where it was; about 1.3: pictures without relation.
+    """
+    spread = np.sqrt(np.mean([points.var(axis=0).sum() for points in (before, after)]))
+    return float(np.linalg.norm(after - before, axis=1).mean() / spread)

@@ -2,6 +2,8 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,7 @@ from .pca import stack_conditions
 from .projection_quality import mean_disparity, silhouettes, trustworthiness
 
 _LEAST_ROWS = 5  # fewer have no neighbourhoods to speak of
-_EPOCHS = 200  # UMAP's own choice for 10,000 rows and more
+EPOCHS = 200  # UMAP's own choice for 10,000 rows and more
 _START = "pca"  # languages often form islands without a link between them, which UMAP's own start puts at random
 
 
@@ -46,61 +48,104 @@ def umap_table(
         DataError: malformed or unlike states, fewer than 5 rows, `n_neighbors` below 2, or no seed.
     """
     rows, labels = stack_conditions(states_by_condition, languages, ids)
-    if len(rows) < _LEAST_ROWS:
-        raise DataError(f"UMAP of {len(rows)} states: expected at least {_LEAST_ROWS}; cache more examples")
+    neighbors = usable_neighbors(len(rows), n_neighbors, seeds)
+    embeddings = [np.zeros((len(rows), 2), np.float32)] * len(seeds)
+    trust = [np.nan] * len(seeds)
+    if varies(rows):
+        states = centred(rows)
+        near = neighborhoods(states, neighbors)
+        embeddings = [np.asarray(fit_umap(states, near, seed, min_dist).embedding_) for seed in seeds]
+        trust = [near.trustworthiness(embedding) for embedding in embeddings]
+    quality = quality_table(embeddings, trust, labels, layer, position)
+    labels["layer"], labels["position"] = layer, position
+    points = labels.assign(umap1=embeddings[0][:, 0], umap2=embeddings[0][:, 1])
+    return points, quality.assign(n_neighbors=neighbors, min_dist=min_dist, seed=list(seeds))
+
+
+def usable_neighbors(n_rows: int, n_neighbors: int, seeds: Sequence[int]) -> int:
+    """`n_neighbors`, or all other rows where there are fewer.
+
+    Raises:
+        DataError: fewer than 5 rows, `n_neighbors` below 2, or no seed.
+    """
+    if n_rows < _LEAST_ROWS:
+        raise DataError(f"UMAP of {n_rows} states: expected at least {_LEAST_ROWS}; cache more examples")
     if n_neighbors < 2:
         raise DataError(f"UMAP with n_neighbors={n_neighbors}: expected at least 2")
     if not seeds:
         raise DataError("UMAP without a seed: expected at least one")
-    neighbors = min(n_neighbors, len(rows) - 1)
-    embeddings = [np.zeros((len(rows), 2), np.float32)] * len(seeds)
-    trust = [np.nan] * len(seeds)
-    if not (rows == rows[0]).all():
-        states = (rows - rows.mean(axis=0)).astype(np.float32)
-        distances = pairwise_distances(states)
-        np.fill_diagonal(distances, -1.0)  # each state before any other that is equal
-        ordered = np.sort(distances, axis=1)
-        knn = _nearest(ordered, distances, neighbors)
-        embeddings = [_embed(states, knn, seed, min_dist) for seed in seeds]
-        fewer = min(neighbors, (len(rows) - 1) // 2)
-        trust = [trustworthiness(ordered, distances, embedding, fewer) for embedding in embeddings]
-    quality = pd.DataFrame(
+    return min(n_neighbors, n_rows - 1)
+
+
+def varies(rows: Float[np.ndarray, "row d_model"]) -> bool:
+    return not (rows == rows[0]).all()
+
+
+def centred(rows: Float[np.ndarray, "row d_model"]) -> Float[np.ndarray, "row d_model"]:
+    """Rows less their mean, in float32, which holds differences of large values only without it."""
+    return (rows - rows.mean(axis=0)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Neighborhoods:
+    """Distances between all states of a layer, and the exact nearest ones of each; 8 bytes a pair of states."""
+
+    distances: Float[np.ndarray, "row row"]
+    ordered: Float[np.ndarray, "row row"]  # each row of `distances` sorted
+    indices: Int[np.ndarray, "row neighbor"]  # in order of distance, the state itself first
+
+    def trustworthiness(self, embedding: Float[np.ndarray, "row axis"]) -> float:
+        """Of neighbourhoods of the size that was used, or of half the rows if that is less."""
+        fewer = min(self.indices.shape[1], (len(self.distances) - 1) // 2)
+        return trustworthiness(self.ordered, self.distances, embedding, fewer)
+
+
+def neighborhoods(states: Float[np.ndarray, "row d_model"], n_neighbors: int) -> Neighborhoods:
+    distances = pairwise_distances(states)
+    np.fill_diagonal(distances, -1.0)  # each state before any other that is equal
+    ordered = np.sort(distances, axis=1)
+    return Neighborhoods(distances, ordered, _nearest(ordered, distances, n_neighbors))
+
+
+def _nearest(
+    ordered: Float[np.ndarray, "row row"], distances: Float[np.ndarray, "row row"], n_neighbors: int
+) -> Int[np.ndarray, "row neighbor"]:
+    near = np.empty((len(distances), n_neighbors), dtype=np.int64)
+    for i, (row, largest) in enumerate(zip(distances, ordered[:, n_neighbors - 1], strict=True)):
+        within = np.flatnonzero(row <= largest)  # more than asked for where some tie
+        near[i] = within[np.argsort(row[within], kind="stable")[:n_neighbors]]
+    return near
+
+
+def fit_umap(states: Float[np.ndarray, "row d_model"], near: Neighborhoods, seed: int, min_dist: float) -> Any:
+    """umap-learn's model of the states, fitted to their exact neighbours from their principal components."""
+    import umap  # here, because importing it takes seconds
+
+    distances = np.maximum(np.take_along_axis(near.distances, near.indices, axis=1), 0)
+    model = umap.UMAP(
+        n_neighbors=near.indices.shape[1], min_dist=min_dist, n_epochs=EPOCHS, init=_START, random_state=seed,
+        precomputed_knn=(near.indices, distances),
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="n_jobs value .* overridden to 1 by setting random_state")
+        warnings.filterwarnings("ignore", message=r"precomputed_knn\[2\]")  # only needed to place further states
+        return model.fit(states)
+
+
+def quality_table(
+    embeddings: Sequence[Float[np.ndarray, "row 2"]],
+    trust: Sequence[float],
+    labels: pd.DataFrame,
+    layer: int,
+    position: str,
+) -> pd.DataFrame:
+    """How far to trust each of one layer's embeddings: the columns of `umap_table`'s quality up to the disparity."""
+    return pd.DataFrame(
         {
             "layer": layer,
             "position": position,
             "trustworthiness": trust,
             **pd.DataFrame([silhouettes(points, labels[["language", "id"]]) for points in embeddings]),
             "procrustes_disparity": mean_disparity(embeddings),
-            "n_neighbors": neighbors,
-            "min_dist": min_dist,
-            "seed": list(seeds),
         }
     )
-    labels["layer"], labels["position"] = layer, position
-    return labels.assign(umap1=embeddings[0][:, 0], umap2=embeddings[0][:, 1]), quality
-
-
-def _nearest(
-    ordered: Float[np.ndarray, "row row"], distances: Float[np.ndarray, "row row"], n_neighbors: int
-) -> tuple[Int[np.ndarray, "row neighbor"], Float[np.ndarray, "row neighbor"]]:
-    """Each row's nearest rows and their distances, in order, itself first; `ordered` are the distances, rows sorted."""
-    near = np.empty((len(distances), n_neighbors), dtype=np.int64)
-    for i, (row, largest) in enumerate(zip(distances, ordered[:, n_neighbors - 1], strict=True)):
-        within = np.flatnonzero(row <= largest)  # more than asked for where some tie
-        near[i] = within[np.argsort(row[within], kind="stable")[:n_neighbors]]
-    return near, np.maximum(np.take_along_axis(distances, near, axis=1), 0)
-
-
-def _embed(
-    states: Float[np.ndarray, "row d_model"], knn: tuple[np.ndarray, np.ndarray], seed: int, min_dist: float
-) -> Float[np.ndarray, "row 2"]:
-    import umap  # here, because importing it takes seconds
-
-    model = umap.UMAP(
-        n_neighbors=knn[0].shape[1], min_dist=min_dist, n_epochs=_EPOCHS, init=_START, random_state=seed,
-        precomputed_knn=knn,
-    )  # fmt: skip
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="n_jobs value .* overridden to 1 by setting random_state")
-        warnings.filterwarnings("ignore", message=r"precomputed_knn\[2\]")  # only needed to place further states
-        return np.asarray(model.fit_transform(states))

@@ -1,6 +1,7 @@
-"""States as points in a plane (PCA or UMAP), base above aligned, one column per layer."""
+"""States as points in a plane (PCA, UMAP or AlignedUMAP), base above aligned, one column per layer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -17,12 +18,53 @@ from .style import NEUTRAL, TALLEST, figure_style, language_color, language_mark
 from .tables import conditions_in, require, rows_where
 
 _SILHOUETTES = ("silhouette_language", "silhouette_id")
-# Per kind: the columns of coordinates and those of the second table.
-COORDINATES = {"pca": ("pc1", "pc2"), "umap": ("umap1", "umap2")}
-_QUALITY = {
-    "pca": ("layer", "position", "component", "explained_variance_ratio", "stability", *_SILHOUETTES),
-    "umap": ("layer", "position", "trustworthiness", "procrustes_disparity", *_SILHOUETTES),
-}
+
+
+def _components(rows: pd.DataFrame) -> str:
+    first = rows.sort_values("component").head(2)
+    share = " · ".join(f"PC{row.component} {row.explained_variance_ratio:.0%}" for row in first.itertuples())
+    stability = " · ".join(f"{value:.2f}" for value in first["stability"])
+    return f"{share}\nstability {stability}"
+
+
+def _over_seeds(rows: pd.DataFrame) -> str:
+    return f"trustworthiness {rows['trustworthiness'].mean():.2f}\n{_disparity(rows)}"
+
+
+def _over_layers(rows: pd.DataFrame) -> str:
+    mean = rows[["trustworthiness", "trustworthiness_separate", "displacement", "displacement_separate"]].mean()
+    trust = f"trustworthiness {mean['trustworthiness']:.3f} ({mean['trustworthiness_separate']:.3f})"
+    moved = f"displacement {mean['displacement']:.2f} ({mean['displacement_separate']:.2f})"
+    return "\n".join([trust, _disparity(rows), *([] if np.isnan(mean["displacement"]) else [moved])])
+
+
+def _disparity(rows: pd.DataFrame) -> str:
+    return f"Procrustes {rows['procrustes_disparity'].mean():.2f} ({len(rows)} seeds)"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A projection: its coordinates, and what is told of how far to trust it."""
+
+    coordinates: tuple[str, str]
+    quality: tuple[str, ...]  # columns of the second table
+    told: Callable[[pd.DataFrame], str]  # of one layer's rows of it
+    follows: bool = False  # whether places can be compared over layers
+
+
+KINDS = {
+    "pca": Kind(("pc1", "pc2"), ("component", "explained_variance_ratio", "stability"), _components),
+    "umap": Kind(("umap1", "umap2"), ("trustworthiness", "procrustes_disparity"), _over_seeds),
+    "aligned-umap": Kind(
+        ("umap1", "umap2"),
+        (
+            "trustworthiness", "trustworthiness_separate", "procrustes_disparity", "displacement",
+            "displacement_separate",
+        ),
+        _over_layers,
+        follows=True,
+    ),
+}  # fmt: skip
 _LAYERS = {"narrow": 2, "wide": 5}  # columns that fit a page
 _MANY = 400  # points of a panel: they are drawn small and pale, so that their density shows
 _MOST_LABELLED = 20  # languages; beyond, codes cover the points
@@ -39,11 +81,11 @@ class Projection(NamedTuple):
 
 def projection_of(points_table: pd.DataFrame, quality_table: pd.DataFrame, kind: str, position: str) -> Projection:
     """Check the tables of a projection. Arguments and errors: see `projection_figure`."""
-    if kind not in COORDINATES:
-        raise DataError(f"projection of kind {kind!r}: expected one of {', '.join(COORDINATES)}")
-    x, y = COORDINATES[kind]
+    if kind not in KINDS:
+        raise DataError(f"projection of kind {kind!r}: expected one of {', '.join(KINDS)}")
+    x, y = KINDS[kind].coordinates
     require(points_table, ("language", "condition", "layer", "position", x, y), f"{kind} points table")
-    require(quality_table, _QUALITY[kind], f"{kind} quality table")
+    require(quality_table, ("layer", "position", *KINDS[kind].quality, *_SILHOUETTES), f"{kind} quality table")
     points = rows_where(points_table, "position", position, f"{kind} points table")
     return Projection(points, rows_where(quality_table, "position", position, f"{kind} quality table"), x, y)
 
@@ -54,12 +96,12 @@ def plot_projection(ax: Axes, rows: pd.DataFrame, kind: str = "pca") -> Axes:
     Args:
         ax: Where to draw.
         rows: language, and pc1, pc2 or umap1, umap2.
-        kind: `pca` or `umap`.
+        kind: `pca`, `umap` or `aligned-umap`.
 
     Raises:
         DataError: an empty table or missing columns.
     """
-    x, y = COORDINATES[kind]
+    x, y = KINDS[kind].coordinates
     require(rows, ("language", x, y), f"{kind} points table")
     size, alpha = (4, 0.35) if len(rows) > _MANY else (10, 0.7)
     for language in map(str, pd.unique(rows["language"])):
@@ -80,19 +122,18 @@ def projection_figure(
 ) -> Figure:
     """`plot_projection` in panels: conditions down (base on top), layers across.
 
-    The conditions of a layer share their limits, so that they can be compared; layers do not. The title tells how
-    far to trust the picture: the share of variance that each component explains and its stability (PCA), or the
-    trustworthiness and the Procrustes disparity over seeds (UMAP, whose axes have no unit), means over seeds; then the
-    silhouettes of languages and of meanings (ids).
+    The conditions of a layer share their limits, so that they can be compared; layers do so only where places can be
+    followed over them (`aligned-umap`). The title tells how far to trust the picture, in means over seeds: the share of
+    variance that each component explains and its stability (PCA); the trustworthiness and the Procrustes disparity over
+    seeds (UMAP, whose axes have no unit); these and the displacement of points from the layer before, with those of
+    separately fitted pictures in brackets (AlignedUMAP); then the silhouettes of languages and of meanings (ids).
     Languages' mean points carry their code where there is room.
 
     Args:
-        points_table: `pca_table` or `umap_table` points: language, condition, layer, position, and pc1, pc2 or umap1,
-            umap2.
-        quality_or_variance_table: The table that comes with it: layer, position, and component,
-            explained_variance_ratio, stability, or trustworthiness, procrustes_disparity; and silhouette_language,
-            silhouette_id.
-        kind: `pca` or `umap`.
+        points_table: Of `pca_table`, `umap_table` or `aligned_umap_tables`: language, condition, layer, position, and
+            pc1, pc2 or umap1, umap2.
+        quality_or_variance_table: The table that comes with it.
+        kind: `pca`, `umap` or `aligned-umap`.
         position: Which position's states.
         layers: Which layers; by default as many as fit (five, or two in one column), evenly from first to last.
 
@@ -110,12 +151,14 @@ def projection_figure(
         axes = figure.subplots(len(conditions), len(shown), squeeze=False)
         for j, layer in enumerate(shown):
             of_layer = points[points["layer"] == layer]
+            framed = points[points["layer"].isin(shown)] if KINDS[kind].follows else of_layer
             for i, condition in enumerate(conditions):
                 plot_projection(axes[i, j], of_layer[of_layer["condition"] == condition], kind)
-                frame(axes[i, j], of_layer[[x, y]].to_numpy(dtype=float))
-            axes[0, j].set_title(f"layer {layer}", fontweight="bold", pad=34)
+                frame(axes[i, j], framed[[x, y]].to_numpy(dtype=float))
+            told = quality_text(quality[quality["layer"] == layer], kind)
+            axes[0, j].set_title(f"layer {layer}", fontweight="bold", pad=5 + 7.25 * len(told.splitlines()))
             axes[0, j].text(
-                0.5, 1.02, quality_text(quality[quality["layer"] == layer], kind), transform=axes[0, j].transAxes,
+                0.5, 1.02, told, transform=axes[0, j].transAxes,
                 ha="center", va="bottom", fontsize=6, gid="quality",
             )  # fmt: skip
         for i, condition in enumerate(conditions):
@@ -146,14 +189,7 @@ def quality_text(rows: pd.DataFrame, kind: str) -> str:
     if rows.empty:
         return "quality unknown"
     language, meaning = (f"{rows[column].mean():.2f}" for column in _SILHOUETTES)
-    silhouettes = f"silhouette: language {language}\nsilhouette: meaning {meaning}"
-    if kind == "umap":
-        trust, disparity = rows["trustworthiness"].mean(), rows["procrustes_disparity"].mean()
-        return f"trustworthiness {trust:.2f}\nProcrustes {disparity:.2f} ({len(rows)} seeds)\n{silhouettes}"
-    first = rows.sort_values("component").head(2)
-    share = " · ".join(f"PC{row.component} {row.explained_variance_ratio:.0%}" for row in first.itertuples())
-    stability = " · ".join(f"{value:.2f}" for value in first["stability"])
-    return f"{share}\nstability {stability}\n{silhouettes}"
+    return f"{KINDS[kind].told(rows)}\nsilhouette: language {language}\nsilhouette: meaning {meaning}"
 
 
 def frame(ax: Axes, points: np.ndarray) -> Axes:
