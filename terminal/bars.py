@@ -12,7 +12,7 @@ from .levels import is_quiet
 if TYPE_CHECKING:
     from ..journal import Event
 
-SPARSE = 600.0  # seconds after which a plain line comes before the next tenth
+DENSE, SPARSE = 1.0, 600.0  # seconds between two plain lines: at least, and at most if there is anything to tell
 
 
 @contextmanager
@@ -34,25 +34,25 @@ def progress(what: str, unit: str = "parts") -> Iterator[Progress]:
 
 def figures(elapsed: float, left: float | None, rate: float | None, token_rate: float | None, unit: str) -> str:
     """Time so far, time to go, speed; what is not known is left out."""
-    to_go = "" if left is None else f"{duration(left)} left"
+    to_go = f"{duration(left)} left" if left else ""
     return ", ".join(filter(None, [duration(elapsed), to_go, speed(rate, token_rate, unit)]))
 
 
 @contextmanager
 def _bar(what: str, unit: str, meter: Meter) -> Iterator[Progress]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
     from rich.table import Column
     from rich.text import Text
 
     class Figures(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return Text(figures(meter.elapsed, meter.left, meter.rate, meter.token_rate, unit))
+            counted = f"{meter.done:,}/{meter.total:,} " if meter.total else ""
+            return Text(counted + figures(meter.elapsed, meter.left, meter.rate, meter.token_rate, unit))
 
     columns = (
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, max_width=30)),
         BarColumn(bar_width=None, table_column=Column(min_width=6, ratio=1)),
-        MofNCompleteColumn(table_column=Column(no_wrap=True)),
         Figures(table_column=Column(no_wrap=True)),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True, expand=True) as bar:
@@ -72,7 +72,8 @@ def _lines(what: str, unit: str, meter: Meter) -> Progress:
         nonlocal shown, last
         meter(done, total, tokens)
         tenth = done * 10 // max(total, 1)
-        if done < total and (tenth > shown or meter.elapsed - last > SPARSE):
+        quiet_for = meter.elapsed - last
+        if done < total and (shown < 0 or (tenth > shown and quiet_for > DENSE) or quiet_for > SPARSE):
             shown, last = tenth, meter.elapsed
             so_far = figures(last, meter.left, meter.rate, meter.token_rate, unit)
             print(f"{what}: {done:,}/{total:,} {unit}, {so_far}", file=sys.stderr, flush=True)

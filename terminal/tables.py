@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 WIDE = 10_000  # piped output is for grep and awk: no row is ever folded
-NARROWEST = 12  # columns that a column of text may be folded to
+LONG = 20  # characters; longer texts may be folded
+NARROWEST = 12  # columns that they are folded to
 GAP = 2  # between columns
 
 
@@ -58,15 +59,16 @@ def arranged(records: Sequence[dict[str, Any]], width: int) -> "list[Table]":
     if not records:
         return []
     cells = {str(key): [_cell(record[key]) for record in records] for key in records[0]}
-    text = {key for key, values in cells.items() if max(map(len, values)) > NARROWEST and not _numbers(records, key)}
-    for heading in (lambda key: key, _folded):
-        least = {key: NARROWEST if key in text else _wide(cells, key, heading) for key in cells}
-        natural = {key: _wide(cells, key, heading) for key in cells}
+    text = {key for key, values in cells.items() if max(map(len, values)) > LONG and not _numbers(records, key)}
+    for fold in (False, True):
+        headings = {key: _folded(key, values) if fold else key for key, values in cells.items()}
+        natural = {key: _widest([*headings[key].split("\n"), *values]) for key, values in cells.items()}
+        least = {key: NARROWEST if key in text else natural[key] for key in cells}
         if _sum(natural.values()) <= width or (text and _sum(least.values()) <= width):
-            return [_table(cells, text, heading)]
+            return [_table(cells, text, headings)]
     keys = _leading_text(records, cells)
     if not text and 0 < len(keys) < len(cells) and _sum(least[key] for key in keys) <= width // 2:
-        return [_table(part, text, _folded) for part in _parts(cells, keys, least, width)]
+        return [_table(part, text, headings) for part in _parts(cells, keys, least, width)]
     return [_record({key: values[n] for key, values in cells.items()}) for n in range(len(records))]
 
 
@@ -84,13 +86,15 @@ def _parts(
     return [{key: cells[key] for key in part} for part in parts]
 
 
-def _table(cells: dict[str, list[str]], text: set[str], heading: Callable[[str], str]) -> "Table":
+def _table(cells: dict[str, list[str]], text: set[str], headings: dict[str, str]) -> "Table":
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", padding=(0, GAP, 0, 0), pad_edge=False)
     for key in cells:
         foldable = key in text
-        table.add_column(heading(key), overflow="fold", no_wrap=not foldable, min_width=NARROWEST if foldable else None)
+        table.add_column(
+            headings[key], overflow="fold", no_wrap=not foldable, min_width=NARROWEST if foldable else None
+        )
     for row in zip(*cells.values(), strict=True):
         table.add_row(*row)
     return table
@@ -111,15 +115,15 @@ def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
-def _folded(heading: str) -> str:
-    return heading.replace("_", "_\n").replace(" ", "\n")
+def _folded(heading: str, values: list[str]) -> str:
+    """A heading on several lines, where it is wider than what stands under it."""
+    return heading.replace("_", "_\n").replace(" ", "\n") if len(heading) > _widest(values) else heading
 
 
-def _wide(cells: dict[str, list[str]], key: str, heading: Callable[[str], str]) -> int:
+def _widest(texts: Iterable[str]) -> int:
     from rich.cells import cell_len
 
-    widest: int = max(map(cell_len, [*heading(key).split("\n"), *cells[key]]))
-    return widest
+    return max(map(cell_len, texts))
 
 
 def _sum(widths: Iterable[int]) -> int:
