@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .activations.cache import Request, write_cache
     from .activations.capture import capture
     from .activations.export import export
+    from .activations.inventory import leftovers, remove_leftovers
     from .activations.merge import merge
     from .activations.repair import repair
     from .activations.store import Cache
@@ -47,6 +48,7 @@ _HOMES = {
     "activations.cache": ("Request", "write_cache"),
     "activations.capture": ("capture",),
     "activations.export": ("export",),
+    "activations.inventory": ("leftovers", "remove_leftovers"),
     "activations.merge": ("merge",),
     "activations.repair": ("repair",),
     "activations.store": ("Cache",),
@@ -91,6 +93,7 @@ __all__ = [
     "export",
     "few_shot_prompts",
     "import_model",
+    "leftovers",
     "list_caches",
     "list_models",
     "list_probes",
@@ -104,6 +107,7 @@ __all__ = [
     "plot",
     "probe",
     "question_pairs",
+    "remove_leftovers",
     "repair",
     "report",
     "run_study",

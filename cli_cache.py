@@ -255,11 +255,11 @@ def gc(
     as_json: JsonOption = False,
 ) -> None:
     """What runs that ended early left behind. Example: `babelscope cache gc runs --delete`"""
-    from .activations.inventory import leftovers, remove
+    from .activations.inventory import leftovers, remove_leftovers
 
     found = leftovers(folder)
     if delete:
-        remove(found)
+        remove_leftovers(found)
     rows = [{"path": str(thing.path), "what": thing.what, "bytes": thing.bytes, "deleted": delete} for thing in found]
     show(rows, as_json)
     hint("cache gc, listed" if rows and not delete else "cache gc", as_json, folder=folder)

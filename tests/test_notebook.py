@@ -21,6 +21,7 @@ def run(folder: Path, **parameters: object) -> list[str]:
     return [output.data.get("text/html", output.data.get("text/plain", "")) for output in outputs]
 
 
+@pytest.mark.notebook
 def test_the_quick_start_runs_and_shows_tables(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     shown = run(tmp_path, MODEL=str(tiny_folder("qwen2")), PAIRS=6, LIMIT=4)
     for i, title in enumerate(("Task", "Prompt", "Model")):
