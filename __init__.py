@@ -10,30 +10,66 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .activations.cache import Request, write_cache
     from .activations.capture import capture
+    from .activations.export import export
+    from .activations.inventory import leftovers, remove_leftovers
+    from .activations.merge import merge
+    from .activations.repair import repair
     from .activations.store import Cache
+    from .activations.upgrade import upgrade
+    from .activations.verify import verify
     from .analyses import Settings, analyse
+    from .commands import (
+        doctor,
+        evaluate,
+        explain,
+        list_caches,
+        list_models,
+        list_probes,
+        list_tasks,
+        plot,
+        probe,
+        report,
+    )
     from .findings import verdict
+    from .journal import standing
     from .models import open_model
+    from .packaged import import_model
+    from .plan import plan_study
     from .results import draw_figures, write_report, write_tables
     from .run import run_study
     from .settings import load_study
     from .study import Study
     from .tasks import Asking, few_shot_prompts, load_task, question_pairs
+    from .tasks.check import check_task
     from .training import PRESETS, Recipe, train
     from .unembedding import open_unembedding
 
 _HOMES = {
     "activations.cache": ("Request", "write_cache"),
     "activations.capture": ("capture",),
+    "activations.export": ("export",),
+    "activations.inventory": ("leftovers", "remove_leftovers"),
+    "activations.merge": ("merge",),
+    "activations.repair": ("repair",),
     "activations.store": ("Cache",),
+    "activations.upgrade": ("upgrade",),
+    "activations.verify": ("verify",),
     "analyses": ("Settings", "analyse"),
-    "models": ("open_model",),
+    "commands": (
+        *("doctor", "evaluate", "explain", "list_caches", "list_models", "list_probes", "list_tasks"),
+        *("plot", "probe", "report"),
+    ),
     "findings": ("verdict",),
+    "journal": ("standing",),
+    "models": ("open_model",),
+    "packaged": ("import_model",),
+    "plan": ("plan_study",),
     "results": ("draw_figures", "write_report", "write_tables"),
-    "settings": ("load_study",),
     "run": ("run_study",),
+    "settings": ("load_study",),
     "study": ("Study",),
     "tasks": ("Asking", "few_shot_prompts", "load_task", "question_pairs"),
+    "tasks.check": ("check_task",),
     "training": ("PRESETS", "Recipe", "train"),
     "unembedding": ("open_unembedding",),
 }
@@ -49,16 +85,37 @@ __all__ = [
     "Study",
     "analyse",
     "capture",
+    "check_task",
+    "doctor",
     "draw_figures",
+    "evaluate",
+    "explain",
+    "export",
     "few_shot_prompts",
+    "import_model",
+    "leftovers",
+    "list_caches",
+    "list_models",
+    "list_probes",
+    "list_tasks",
     "load_study",
     "load_task",
+    "merge",
     "open_model",
     "open_unembedding",
+    "plan_study",
+    "plot",
+    "probe",
     "question_pairs",
+    "remove_leftovers",
+    "repair",
+    "report",
     "run_study",
+    "standing",
     "train",
+    "upgrade",
     "verdict",
+    "verify",
     "write_cache",
     "write_report",
     "write_tables",

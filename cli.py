@@ -3,12 +3,14 @@
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from .cli_cache import app as cache_app
 from .cli_plot import plot
+from .cli_study import app as study_app
 from .errors import BabelscopeError, UsageError
 from .options import (
     AdapterOption,
@@ -29,14 +31,21 @@ from .options import (
     WordsOption,
     asking,
     layer_numbers,
-    opened,
 )
-from .terminal import events, print_answers, progress, readable, show, total
+from .terminal import choose_level, hint, print_answers, progress, show
 
-if TYPE_CHECKING:
-    from .models import Model
+
+class Anywhere(TyperGroup):
+    """Takes the options below wherever they stand on the line."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        line = sorted(args[:end], key=lambda argument: argument not in ANYWHERE)  # keeps the order of the others
+        return list(super().parse_args(ctx, [*line, *args[end:]]))
+
 
 app = typer.Typer(
+    cls=Anywhere,
     help="What happens inside a language model when it is aligned across languages?",
     no_args_is_help=True,
     add_completion=False,
@@ -45,11 +54,12 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="Models: list, import, check.", no_args_is_help=True)
 tasks_app = typer.Typer(help="Tasks: list, show, check.", no_args_is_help=True)
-study_app = typer.Typer(help="Studies: train, cache, probe and plot from one file.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(cache_app, name="cache")
 app.add_typer(tasks_app, name="tasks")
 app.add_typer(study_app, name="study")
+
+ANYWHERE = ("--debug", "-q", "--quiet", "-v", "--verbose")
 
 # What `eval` prints of its table; --json prints all of it.
 TOLD = (
@@ -60,17 +70,28 @@ TOLD = (
 
 
 @app.callback()
-def options(debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False) -> None:
-    """What happens inside a language model when it is aligned across languages?"""
+def options(
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors alone.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also what is opened, how it runs, where files go.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """What happens inside a language model when it is aligned across languages?
+
+    The options may stand anywhere on the line.
+    """
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose say the opposite. Give one of them.")
+    choose_level(quiet, verbose)
 
 
 def main() -> None:
     """Run the command line; a user's mistake ends with one message and exit code 1 or 2, without a traceback."""
-    debugging = "--debug" in sys.argv  # wherever it stands
     try:
-        app([argument for argument in sys.argv[1:] if argument != "--debug"])
+        app()
     except BabelscopeError as error:
-        if debugging:
+        if "--debug" in sys.argv:
             raise
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UsageError) else 1)
@@ -82,14 +103,11 @@ def main() -> None:
 @models_app.command("list")
 def models_list(as_json: JsonOption = False) -> None:
     """Packaged models and known families. Example: `babelscope models list`"""
+    from .commands import list_models
     from .models import FAMILIES
-    from .packaged import PACKAGED, home
 
-    packaged = [
-        {"model": name, "imported": (home() / "models" / name / "config.json").is_file(), "terms": package.terms}
-        for name, package in PACKAGED.items()
-    ]
-    show(packaged, as_json, extra={"families": list(FAMILIES)})
+    show(list_models(), as_json, extra={"families": list(FAMILIES)})
+    hint("models list", as_json)
 
 
 @models_app.command("import")
@@ -99,14 +117,16 @@ def models_import(
     as_json: JsonOption = False,
 ) -> None:
     """Turn a packaged model into a safetensors folder, once. Example: `babelscope models import gemma-3-270m`"""
-    from .packaged import import_packaged
+    from .packaged import PACKAGED, import_model
 
-    def accept(terms: str) -> None:
-        print(terms, file=sys.stderr)
+    if name in PACKAGED:
+        print(PACKAGED[name].terms, file=sys.stderr)
         if not accept_terms and not typer.confirm("Do you accept these terms?", err=True):
             raise UsageError("The terms were not accepted; nothing was imported.")
-
-    show([{"model": name, "folder": str(import_packaged(name, accept))}], as_json)
+    with progress("import", "steps") as report:
+        folder = import_model(name, on_progress=report)
+    show([{"model": name, "folder": str(folder)}], as_json)
+    hint("models import", as_json, name=name)
 
 
 @models_app.command("doctor")
@@ -120,39 +140,26 @@ def models_doctor(
     as_json: JsonOption = False,
 ) -> None:
     """Check that states and scores of a model can be trusted. Example: `babelscope models doctor gemma-3-270m`"""
-    from .activations.doctor import examine
-    from .models import open_model
-    from .tasks import load_task
+    from .commands import doctor
 
-    def opened(dtype: str) -> "Model":
-        return open_model(name, adapter, dtype=dtype, device=device)
-
-    findings = examine(opened(dtype), load_task(task), opened, asking(task, None, words, "own").words)
-    show([asdict(finding) for finding in findings], as_json)
-    if not all(finding.passed for finding in findings):
+    spoken = asking(task, None, words, "own").words
+    with progress("doctor", "checks") as report:
+        findings = doctor(name, adapter, task=task, words=spoken, dtype=dtype, device=device, on_progress=report)
+    show(findings, as_json)
+    passed = bool(findings["passed"].all())
+    hint("models doctor" if passed else "models doctor, failed", as_json, name=name, adapter=adapter, task=task)
+    if not passed:
         sys.exit(1)
 
 
 @tasks_app.command("list")
 def tasks_list(as_json: JsonOption = False) -> None:
     """Built-in tasks, and datasets that `--data` knows by name. Example: `babelscope tasks list`"""
-    from .tasks import KINDS, load_task, ready_maps
+    from .commands import list_tasks
+    from .tasks import ready_maps
 
-    rows = []
-    for name in KINDS:
-        task = load_task(name)
-        first = task.languages[0]
-        rows.append(
-            {
-                "task": name,
-                "labels": ", ".join(task.labels),
-                "languages": len(task.languages),
-                "examples": len(task.examples[first]),
-                "training_questions": len(task.questions[first]),
-                "demonstrations": len(task.wordings[first].demonstrations),
-            }
-        )
-    show(rows, as_json, extra={"datasets": list(ready_maps())})
+    show(list_tasks(), as_json, extra={"datasets": list(ready_maps())})
+    hint("tasks list", as_json)
 
 
 @tasks_app.command("show")
@@ -180,6 +187,7 @@ def tasks_show(
         show(prompts, True)
     else:
         print("\n\n".join(f"--- {p['language']} {p['id']} ({p['label']})\n{p['prompt']}" for p in prompts))
+    hint("tasks show", as_json, task=task, data=data)
 
 
 @tasks_app.command("check")
@@ -199,7 +207,8 @@ def tasks_check(
         reading = read_task(task, file)
         loaded, good = reading.task, reading.good
         faults = [asdict(fault) for fault in reading.faults]
-    report = check_task(loaded)
+    with progress("check", "languages") as on_progress:
+        report = check_task(loaded, on_progress)
     rows = [
         {"language": code, "examples": n, "training_questions": m, "identified": f"{report.identified[code]:.0%}"}
         for code, (n, m) in report.counts.items()
@@ -209,6 +218,7 @@ def tasks_check(
     else:
         lines = [] if good is None else [f"{good} good rows, {len(faults)} fault(s)", *map(str, reading.faults)]
         show(rows, False, extra={"rows": lines, "findings": list(report.findings)})
+    hint("tasks check, faults" if report.findings or faults else "tasks check", as_json, task=task, file=file)
     if report.findings or faults:
         sys.exit(1)
 
@@ -239,15 +249,9 @@ def train(
     directions = directions_of(pairs.split(","), objective)
     recipe = recipe_of(AdapterSettings(pairs=pairs.split(","), number=number, preset=preset))
     chosen = question_pairs(load_task(task, data), directions, number, seed, objective)
-    with progress("train") as report:
-        curve = train_adapter(
-            open_model(model, dtype=dtype, device=device),
-            chosen,
-            recipe,
-            out,
-            seed=seed,
-            on_progress=lambda state, steps: report(state.step, steps),
-        )
+    with progress("train", "steps") as report:
+        opened = open_model(model, dtype=dtype, device=device)
+        curve = train_adapter(opened, chosen, recipe, out, seed=seed, on_progress=report)
     validated = [state for state in curve if state.val_loss is not None]
     show(
         [
@@ -261,6 +265,7 @@ def train(
         ],
         as_json,
     )
+    hint("train", as_json, model=model, out=out, task=task)
 
 
 @app.command("eval")
@@ -274,26 +279,25 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Accuracy and AUC from caches, with paired tests. Example: `babelscope eval base.h5 aligned.h5`"""
-    from .analyses import Settings, analyse
-    from .analyses.accuracy import SCORINGS
+    from . import commands
     from .findings import verdict
 
-    if scoring not in SCORINGS:
-        raise UsageError(f"--scoring {scoring!r} is none of {', '.join(SCORINGS)}.")
-    with opened(caches) as conditions:
-        tables = analyse("accuracy", conditions, Settings(limit=limit, seed=seed, scoring=scoring))
+    with progress("eval", "tables") as report:
+        tables = commands.evaluate(*caches, scoring=scoring, limit=limit, seed=seed, on_progress=report)
     table = tables.get("accuracy_delta", tables["accuracy"])
     if not as_json:  # the whole table is too wide to read
         table = table[[column for column in TOLD if column in table]]
     show(table, as_json, extra={"verdict": verdict(tables)})
+    hint("eval", as_json, caches=caches)
 
 
 @app.command()
 def probes(as_json: JsonOption = False) -> None:
     """List the probes, and the question that each answers. Example: `babelscope probes`"""
-    from .analyses import ANALYSES
+    from .commands import list_probes
 
-    show([{"probe": name, "question": analysis.question} for name, analysis in ANALYSES.items()], as_json)
+    show(list_probes(), as_json)
+    hint("probes", as_json)
 
 
 @app.command()
@@ -313,16 +317,20 @@ def probe(
     as_json: JsonOption = False,
 ) -> None:
     """Analyse caches; write tables and figures. Example: `babelscope probe pca base.h5 aligned.h5 --out results`"""
-    from .analyses import Settings, analyse
+    from . import commands
+    from .analyses import ANALYSES, Settings
     from .results import draw_figures, write_tables
 
     settings = Settings(
         draws, seed, pivot, layer_numbers(layers), limit=limit, device=device, corpus=corpus, scratch=out / ".parts"
     )
-    with opened(caches) as conditions, progress(name) as report:
-        tables = analyse(name, conditions, settings, report)
-    paths = [*write_tables(tables, out / "tables"), *draw_figures(tables, out / "figures")]
+    with progress(name, ANALYSES[name].unit if name in ANALYSES else "parts") as report:
+        tables = commands.probe(name, *caches, settings=settings, on_progress=report)
+    paths = write_tables(tables, out / "tables")
+    with progress("figures", "figures") as report:
+        paths += draw_figures(tables, out / "figures", report)
     show([{"file": str(path)} for path in paths], as_json)
+    hint("probe", as_json, out=out)
 
 
 @app.command("explain")
@@ -331,13 +339,14 @@ def explain_run(
     as_json: JsonOption = False,
 ) -> None:
     """What the tables say of alignment, and what they cannot. Example: `babelscope explain runs/demo`"""
-    from .results import explanations
+    from .commands import explain
 
-    found = explanations(folder)
+    found = explain(folder)
     if as_json:
         show([{"condition": name, **asdict(one)} for name, answers in found.items() for one in answers], as_json)
     else:
-        print_answers({name: [asdict(one) for one in answers] for name, answers in found.items()})
+        print_answers(found)
+    hint("explain", as_json, folder=folder)
 
 
 app.command()(plot)
@@ -349,37 +358,12 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Gather tables and figures in report.html. Example: `babelscope report runs/demo`"""
-    from .results import write_report
+    from . import commands
 
-    show([{"file": str(write_report(folder))}], as_json)
-
-
-@study_app.command("run")
-def study_run(
-    file: Annotated[Path, typer.Argument(help="Study file (YAML).")],
-    out: OutOption,
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value, such as limit=20.")] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Say what would run, and run nothing.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Run a study, or go on with it. Example: `babelscope study run studies/demo.yaml --out runs/demo`"""
-    from .plan import plan_study
-    from .run import run_study
-    from .settings import load_study
-    from .study import Study
-
-    study = Study(load_study(file, overrides or []), out)
-    if plan:
-        stages = [asdict(stage) for stage in plan_study(study)]
-        show(stages if as_json else [readable(stage) for stage in stages], as_json, extra={"total": total(stages)})
-        return
-    with events() as on_event:
-        ran = run_study(study, on_event)
-    from .findings import verdict
-    from .results import read_tables
-
-    verdicts = verdict(read_tables(out / "tables"))
-    show([{"report": str(out / "report.html"), "stages_run": len(ran)}], as_json, extra={"verdict": verdicts})
+    with progress("report"):
+        page = commands.report(folder)
+    show([{"file": str(page)}], as_json)
+    hint("report", as_json)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from .options import (
     asking,
     layer_numbers,
 )
-from .terminal import progress, show
+from .terminal import hint, progress, show
 
 if TYPE_CHECKING:
     from .activations.cache import Request
@@ -92,10 +92,13 @@ def capture_command(
     if not unchecked and not out.exists():
         first = request.languages[0]
         require_sound(opened, request.prompts()[first][:2], request.answer_words(first))
-    with progress("cache") as report:
+    with progress("cache", "prompts") as report:
         written = write_cache(opened, request, out, report)
     with Cache(out) as cache:
         show([{"cache": str(out), "written": written, "bytes": cache.n_bytes}], as_json)
+    beside = out.with_name("base.h5")
+    case = "cache, adapted" if adapter and beside.is_file() and beside != out else "cache"
+    hint(case, as_json, out=out, base=beside)
 
 
 def _confirm_size(model: "Model", request: "Request", out: Path) -> None:
@@ -119,6 +122,7 @@ def ls(folder: FolderArgument = Path(), as_json: JsonOption = False) -> None:
 
     entries, errors = list_caches(folder)
     show([asdict(entry) for entry in entries], as_json, extra={"damaged": errors})
+    hint("cache ls" if entries else "cache ls, none", as_json, first=entries[0].path if entries else None)
 
 
 @app.command("info")
@@ -131,6 +135,7 @@ def info(cache: CacheArgument, as_json: JsonOption = False) -> None:
     with Cache(cache) as opened:
         known = summary | {"n_shards": len(opened.shards)} | opened.attributes
     show([known] if as_json else [{"field": key, "value": str(value)[:100]} for key, value in known.items()], as_json)
+    hint("cache info", as_json, cache=cache)
 
 
 @app.command("verify")
@@ -141,7 +146,7 @@ def verify_command(caches: Annotated[list[Path], typer.Argument(help="Caches.")]
     rows = []
     for path in caches:
         try:
-            with progress(f"verify {path.name}") as report:
+            with progress(f"verify {path.name}", "shards") as report:
                 damages = verify(path, report)
         except CacheError as error:
             rows.append({"cache": str(path), "file": str(path), "language": "", "rows": "all", "what": str(error)})
@@ -157,6 +162,8 @@ def verify_command(caches: Annotated[list[Path], typer.Argument(help="Caches.")]
             for damage in damages
         ]
     show(rows, as_json, extra={"damaged": [f"{len(rows)} file(s); `babelscope cache repair`"] if rows else []})
+    damaged = rows[0]["cache"] if rows else None
+    hint("cache verify, damaged" if rows else "cache verify", as_json, caches=caches, damaged=damaged)
     if rows:
         sys.exit(1)
 
@@ -176,7 +183,7 @@ def repair_command(
 
     with Cache(cache) as opened:
         made = opened.attributes
-    with progress("repair") as report:
+    with progress("repair", "prompts") as report:
         repaired = repair(
             cache,
             lambda: open_model(
@@ -189,6 +196,7 @@ def repair_command(
         for d, same in repaired
     ]
     show(rows, as_json, extra={"repaired": [f"{len(rows)} shard(s)"] if rows else []})
+    hint("cache repair", as_json, cache=cache)
 
 
 @app.command("merge")
@@ -201,8 +209,10 @@ def merge_command(
     from .activations.inventory import entry
     from .activations.merge import merge
 
-    merge(caches, out)
+    with progress("merge", "shards") as report:
+        merge(caches, out, report)
     show([asdict(entry(out))], as_json)
+    hint("cache merge", as_json, out=out)
 
 
 @app.command("export")
@@ -213,9 +223,10 @@ def export_command(
     from .activations.export import export
     from .activations.store import Cache
 
-    with Cache(cache) as opened:
-        export(opened, out, layer_numbers(layers))
+    with Cache(cache) as opened, progress("export", "layers") as report:
+        export(opened, out, layer_numbers(layers), report)
     show([{"file": str(out), "bytes": out.stat().st_size}], as_json)
+    hint("cache export", as_json)
 
 
 @app.command("upgrade")
@@ -231,8 +242,10 @@ def upgrade_command(
 
     if cache.resolve() == out.resolve():
         raise UsageError("--out is the old cache itself. Choose another name; the old file stays.")
-    upgrade(cache, out, compress)
+    with progress("upgrade", "shards") as report:
+        upgrade(cache, out, compress, report)
     show([asdict(entry(out))], as_json)
+    hint("cache upgrade", as_json, out=out)
 
 
 @app.command("gc")
@@ -242,10 +255,11 @@ def gc(
     as_json: JsonOption = False,
 ) -> None:
     """What runs that ended early left behind. Example: `babelscope cache gc runs --delete`"""
-    from .activations.inventory import leftovers, remove
+    from .activations.inventory import leftovers, remove_leftovers
 
     found = leftovers(folder)
     if delete:
-        remove(found)
+        remove_leftovers(found)
     rows = [{"path": str(thing.path), "what": thing.what, "bytes": thing.bytes, "deleted": delete} for thing in found]
     show(rows, as_json)
+    hint("cache gc, listed" if rows and not delete else "cache gc", as_json, folder=folder)

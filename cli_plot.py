@@ -1,16 +1,12 @@
 """`babelscope plot`: figures from tables or from caches."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from .errors import UsageError
-from .options import JsonOption, LayersOption, OutOption, layer_numbers, opened
-from .terminal import progress, show
-
-if TYPE_CHECKING:
-    import pandas as pd
+from .options import JsonOption, LayersOption, OutOption, layer_numbers
+from .terminal import hint, progress, show
 
 
 def plot(
@@ -36,33 +32,20 @@ def plot(
     as_json: JsonOption = False,
 ) -> None:
     """Draw every figure that tables or caches allow. Example: `babelscope plot runs/demo/tables --out figures`"""
-    from .results import draw_animations, draw_figures
-    from .viz.tables import select
+    from . import commands
 
-    numbers = layer_numbers(layers)
-    chosen = select(_tables(sources, probes, numbers), languages.split(",") if languages else None, numbers)
-    paths = draw_figures(chosen, out, formats.split(","), style, width)
-    if animate:
-        paths += draw_animations(chosen, out, animate, style, width)
-    if not paths:
-        raise UsageError(f"No figure can be drawn from {', '.join(chosen) or 'no tables'}: other tables are needed.")
+    with progress("plot", "figures") as report:
+        paths = commands.plot(
+            *sources,
+            out=out,
+            languages=languages.split(",") if languages else None,
+            layers=layer_numbers(layers),
+            style=style,
+            width=width,
+            formats=formats.split(","),
+            animate=animate,
+            probes=probes.split(","),
+            on_progress=report,
+        )
     show([{"file": str(path)} for path in paths], as_json)
-
-
-def _tables(sources: list[Path], probes: str, layers: tuple[int, ...] | None) -> "dict[str, pd.DataFrame]":
-    """Tables by name, read from folders and files, or computed from caches."""
-    from .analyses import Settings, analyse
-    from .results import read_table, read_tables
-
-    caches = [source for source in sources if source.suffix == ".h5"]
-    if caches and caches != sources:
-        raise UsageError("Caches and tables do not go together: draw them by two commands.")
-    tables = {}
-    for source in [] if caches else sources:
-        tables |= {source.stem: read_table(source)} if source.suffix == ".csv" else read_tables(source)
-    if caches:
-        with opened(caches) as conditions:
-            for name in probes.split(","):
-                with progress(name) as report:
-                    tables |= analyse(name, conditions, Settings(layers=layers), report)
-    return tables
+    hint("plot", as_json)

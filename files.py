@@ -39,6 +39,20 @@ def write_whole(path: Path, data: bytes | bytearray | memoryview, scratch: Path 
         temporary.unlink(missing_ok=True)
 
 
+def replace_text(path: Path, text: str) -> None:
+    """Write a small file that readers see whole, old or new; a power cut may lose it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def open_plain(path: Path) -> FileIO:
     """Open a file for reading that is neither a link nor anything but a plain file.
 
@@ -106,6 +120,21 @@ def alone(lock: Path) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def held(lock: Path) -> bool:
+    """Whether a process holds a lock file.
+
+    To find out, the lock is shared for a moment: who takes it in that moment is refused.
+    """
+    try:
+        with open_plain(lock) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # there is none
+        return False
+    return False
 
 
 @contextmanager

@@ -5,6 +5,7 @@ ever run.
 """
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .compute import Compute, Precision, choose_compute, quantiser, require_on_devices
+from .display import Displayed
 from .errors import ModelError, UsageError
 from .fingerprints import sha256_of_files
+from .logits import log_normaliser, softcap_of, softcapped
 from .memory import halving
 from .packaged import PACKAGED, home
 from .quiet import explaining, quiet_transformers
@@ -22,6 +25,9 @@ if TYPE_CHECKING:  # heavy: imported where used, so that `--help` stays quick
     import torch
     from torch import nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -109,8 +115,8 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-@dataclass(frozen=True)
-class Model:
+@dataclass(frozen=True, repr=False)
+class Model(Displayed):
     """An opened model. `net` is the Hugging Face model itself; an adapter's layers, if any, sit inside it."""
 
     name: str
@@ -120,6 +126,20 @@ class Model:
     family: Family
     compute: Compute
     adapter: Path | None = None
+
+    def summary(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "adapter": self.adapter or "none",
+            "family": self.net.config.model_type,
+            "parameters": self.net.num_parameters(),
+            "layers": self.n_layers,
+            "d_model": self.d_model,
+            "vocabulary": self.unembedding.out_features,
+            "device": self.device,
+            "precision": self.precision.name,
+            "folder": self.folder,
+        }
 
     @property
     def body(self) -> "nn.Module":
@@ -173,7 +193,7 @@ class Model:
 
     @property
     def softcap(self) -> float | None:
-        return softcap_of(self.family, self.net.config)
+        return softcap_of(self.family.softcap, self.net.config)
 
     @property
     def n_layers(self) -> int:
@@ -294,6 +314,7 @@ def open_model(
     if net.get_submodule(family.unembedding).in_features != net.config.get_text_config().hidden_size:
         raise ModelError(f"Model {name!r} projects its embeddings; its residual stream cannot be read by a lens.")
     base = Model(name, folder, net, tokenizer, family, compute)
+    log.info("%s: opened from %s on %s in %s", name, folder, base.device, base.precision.name)
     return base if adapter is None else attach(base, adapter)
 
 
@@ -422,6 +443,7 @@ def attach(base: Model, adapter: Path | str) -> Model:
 
     adapter, family = Path(adapter), base.family
     check_adapter(adapter, base.folder)
+    log.info("%s: adapter %s", base.name, adapter)
     with explaining(f"Adapter {adapter} does not fit the base model"), quiet_transformers():
         wrapped = PeftModel.from_pretrained(base.net, str(adapter), is_trainable=False)
         with safe_open(adapter / "adapter_model.safetensors", framework="pt") as file:
@@ -447,27 +469,3 @@ def detach(model: Model) -> None:
     for name, layer in layers.items():
         model.net.set_submodule(name, layer.get_base_layer())
     vars(model.net).pop("peft_config", None)
-
-
-def softcap_of(family: Family, config: Any) -> float | None:
-    return getattr(config.get_text_config(), family.softcap, None) if family.softcap else None
-
-
-def softcapped(logits: "torch.Tensor", cap: float | None) -> "torch.Tensor":
-    return logits if cap is None else cap * (logits / cap).tanh()
-
-
-def log_normaliser(logits: "torch.Tensor") -> "torch.Tensor":
-    """Log of the sum of exponentials of each row of logits [n, vocabulary], in float32.
-
-    A few rows at a time: written over in place they stay in the processor's cache, four times faster than all at once.
-    """
-    import torch
-
-    found = []
-    for rows in torch.split(logits, 4):
-        wide = rows.float()
-        largest = wide.amax(-1, keepdim=True)
-        odds = (wide if rows.dtype != torch.float32 else wide.clone()).sub_(largest).exp_()
-        found.append(odds.sum(-1).log_() + largest.squeeze(-1))
-    return torch.cat(found)

@@ -1,7 +1,5 @@
 """Options that several commands share, and what their texts mean."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +8,6 @@ import typer
 from .errors import UsageError
 
 if TYPE_CHECKING:
-    from .activations.store import Cache
     from .tasks import Asking
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
@@ -53,20 +50,3 @@ def layer_numbers(text: str | None) -> tuple[int, ...] | None:
         return tuple(sorted({int(part) for part in text.split(",")}))
     except ValueError:
         raise UsageError(f"--layers {text!r} is not a list of numbers such as 0,6,12.") from None
-
-
-@contextmanager
-def opened(paths: list[Path]) -> "Iterator[dict[str, Cache]]":
-    """Open caches by condition: the first is the base, others are called by their file names."""
-    from contextlib import ExitStack
-
-    from .activations.store import Cache
-
-    names = ["base", *(path.stem for path in paths[1:])]
-    with ExitStack() as stack:
-        caches = [stack.enter_context(Cache(path)) for path in paths]
-        if len(caches) > 1 and caches[0].attributes["adapter_sha256"]:
-            raise UsageError(f"{paths[0]} was made with an adapter. The first cache is the base; give that one first.")
-        if len(set(names)) < len(names):
-            raise UsageError(f"Conditions are named by their files, and two are alike: {', '.join(names)}. Rename one.")
-        yield dict(zip(names, caches, strict=True))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ModelError, UsageError
+from .progress import Progress, Steps, silent
 from .quiet import explaining, quiet_transformers
 
 
@@ -35,7 +36,7 @@ def home() -> Path:
     return Path(os.environ.get("BABELSCOPE_HOME") or Path.home() / ".cache" / "babelscope")
 
 
-def import_packaged(name: str, accept: Callable[[str], None] = lambda terms: None) -> Path:
+def import_model(name: str, accept: Callable[[str], None] = lambda terms: None, on_progress: Progress = silent) -> Path:
     """Turn a packaged GGUF model into a safetensors folder, once, and return the folder.
 
     `accept` is called with the model's terms before anything is read. Dequantised weights are stored as bfloat16.
@@ -52,26 +53,31 @@ def import_packaged(name: str, accept: Callable[[str], None] = lambda terms: Non
     except ImportError as error:
         raise ModelError(f"Model {name!r} comes in a package that is not installed: {package.requirement}") from error
     folder.parent.mkdir(parents=True, exist_ok=True)
+    step = Steps(on_progress, 4)  # assembled, read, written, tokenizer
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch, explaining(f"Model {name!r} cannot be imported"):
         gguf = assemble(Path(scratch) / f"{name}.gguf")
-        finished = _to_safetensors(gguf, Path(scratch) / "finished")
+        step()
+        finished = _to_safetensors(gguf, Path(scratch) / "finished", step)
         _commit(finished, folder)
     return folder
 
 
-def _to_safetensors(gguf: Path, target: Path) -> Path:
+def _to_safetensors(gguf: Path, target: Path, step: Steps) -> Path:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     with quiet_transformers():
         net = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16)
+        step()
         # The weights are dequantised by now; the marks would make save_pretrained refuse.
         net.hf_quantizer = None
         net.is_quantized = False
         if hasattr(net.config, "quantization_config"):
             del net.config.quantization_config
         net.save_pretrained(target)
+        step()
         AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(target)
+        step()
     return target
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from .checks import check_study
 from .compute import Precision, choose_compute
 from .errors import ModelError
+from .progress import Progress, Steps, silent
 from .settings import Condition, recipe_of
 from .study import Asked, Stage, Study
 
@@ -78,20 +79,22 @@ class _Measures:
         return round((size.parameters - size.embeddings) * self.precision.weight_bytes) + size.embeddings * self.width
 
 
-def plan_study(study: Study) -> list[PlannedStage]:
+def plan_study(study: Study, on_progress: Progress = silent) -> list[PlannedStage]:
     """Every stage with its needs, in order."""
     check_study(study)
     measures = _measures(study)
     training = {f"train {c.name}": c for c in study.conditions if c.adapter}
     caching = {f"cache {study.label(a.name, c.name)}": (a, c) for a, c in study.cells()}
-    rows = []
-    for stage in study.stages():
+    stages, rows = study.stages(), []
+    step = Steps(on_progress, len(stages))
+    for stage in stages:
         if stage.name in training:
             rows.append(_training(study, training[stage.name], measures, stage))
         elif stage.name in caching:
             rows.append(_caching(study, *caching[stage.name], measures, stage))
         else:
             rows.append(PlannedStage(stage.name, _state(stage)))
+        step()
     return rows
 
 

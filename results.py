@@ -3,6 +3,7 @@
 Every file is complete under its name or not there.
 """
 
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -11,15 +12,19 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from .answers import Answer, Answers
 from .errors import StudyError
-from .explain import Answer, explain
+from .explaining import explain
 from .figures import drawings
 from .files import write_whole
 from .findings import verdict
+from .progress import Progress, Steps, silent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+
+log = logging.getLogger(__name__)
 
 NAMES = {
     "condition": str,
@@ -42,6 +47,7 @@ def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]
 def write_text(path: Path, text: str) -> None:
     try:
         write_whole(path, text.encode())
+        log.info("wrote %s", path)
     except OSError as error:
         raise StudyError(f"{path} cannot be written: {error.strerror}. Free space or choose another --out.") from error
 
@@ -58,13 +64,13 @@ def write_grid(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def explanations(folder: Path) -> dict[str, list[Answer]]:
+def explanations(folder: Path) -> Answers:
     """Answers to the questions of `explain`, by condition, and by test where a study has several.
 
     Raises:
         StudyError: there are no tables.
     """
-    return _explained(*_read_run(folder))
+    return Answers(_explained(*_read_run(folder)))
 
 
 def _read_run(folder: Path) -> tuple[dict[str, pd.DataFrame], dict[str, dict[str, pd.DataFrame]]]:
@@ -144,6 +150,7 @@ def draw_figures(
     formats: Sequence[str] = FORMATS,
     theme: str = "light",
     width: str = "two",
+    on_progress: Progress = silent,
 ) -> list[Path]:
     """Draw every figure whose tables are at hand.
 
@@ -160,12 +167,13 @@ def draw_figures(
     """
     from .viz.style import Style, figure_style
 
-    paths = []
+    possible = [drawing for drawing in drawings() if all(name in tables for name in drawing.tables)]
+    step, paths = Steps(on_progress, len(possible)), []
     with figure_style(Style(theme, width)):
-        for drawing in drawings():
-            if all(name in tables for name in drawing.tables):
-                figure = drawing.draw(*(tables[name] for name in drawing.tables))
-                paths += _save(figure, folder / drawing.name, formats)
+        for drawing in possible:
+            figure = drawing.draw(*(tables[name] for name in drawing.tables))
+            paths += _save(figure, folder / drawing.name, formats)
+            step()
     return paths
 
 
@@ -200,6 +208,8 @@ def _save(figure: "Figure", path: Path, formats: Sequence[str]) -> list[Path]:
     from .viz.save import save_figure
 
     try:
-        return save_figure(figure, path, formats)
+        saved = save_figure(figure, path, formats)
     except OSError as error:
         raise StudyError(f"{path} cannot be written: {error.strerror}. Free space or choose another --out.") from error
+    log.info("wrote %s", ", ".join(map(str, saved)))
+    return saved

@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import nullcontext
 from importlib.metadata import version
 
 import yaml
@@ -12,20 +12,10 @@ import yaml
 from .checks import check_study
 from .errors import StudyError
 from .files import sweep, working_in
-from .ranks import current, refuse_fsdp
+from .journal import Event, journal
+from .ranks import Ranks, current, refuse_fsdp
 from .results import write_text
-from .study import Study
-
-
-@dataclass(frozen=True)
-class Event:
-    """What happens while a study runs; `done` of `total` counts the stage's own units."""
-
-    stage: str
-    state: str  # skipped, started, progress, finished
-    done: int = 0
-    total: int = 0
-    seconds: float = 0.0
+from .study import Stage, Study
 
 
 def run_study(study: Study, on_event: Callable[[Event], None] = lambda event: None) -> list[str]:
@@ -46,7 +36,6 @@ def run_study(study: Study, on_event: Callable[[Event], None] = lambda event: No
                     sweep(folder)
         ranks.wait()
         _check_settings(study)
-        ran = []
         stages = study.stages()
         for stage in stages:
             stage.done()  # results of other settings are refused before anything is written
@@ -55,29 +44,40 @@ def run_study(study: Study, on_event: Callable[[Event], None] = lambda event: No
             study.drop_foreign(stages)
             settings = study.settings.model_dump(mode="json")
             write_text(study.folder / "study.yaml", yaml.safe_dump(settings, sort_keys=False))
-        for stage in stages:
-            complete = stage.done()
-            ranks.wait()  # all ranks have looked before one of them writes
-            if complete:
-                on_event(Event(stage.name, "skipped"))
-                continue
-            if not (stage.shared or ranks.first):
-                ranks.wait()
-                continue
-            (study.folder / "manifest.json").unlink(missing_ok=True)
-            started = time.perf_counter()
-            on_event(Event(stage.name, "started"))
+        units = {stage.name: stage.unit for stage in stages}
+        with journal(study.folder, units) if ranks.first else nullcontext(lambda event: None) as note:
 
-            def progress(done: int, total: int, name: str = stage.name) -> None:
-                on_event(Event(name, "progress", done, total))
+            def tell(event: Event) -> None:
+                note(event)
+                on_event(event)
 
-            stage.run(progress)
-            ranks.wait()
-            ran.append(stage.name)
-            on_event(Event(stage.name, "finished", seconds=time.perf_counter() - started))
-        if ranks.first and (ran or not (study.folder / "manifest.json").is_file()):
-            _write_manifest(study)
+            ran = [stage.name for stage in stages if _run_stage(study, stage, ranks, tell)]
+            if ranks.first and (ran or not (study.folder / "manifest.json").is_file()):
+                _write_manifest(study)
     return ran
+
+
+def _run_stage(study: Study, stage: Stage, ranks: Ranks, tell: Callable[[Event], None]) -> bool:
+    """Run a stage that is not complete. Returns whether this process had a part in it."""
+    complete = stage.done()
+    ranks.wait()  # all ranks have looked before one of them writes
+    if complete:
+        tell(Event(stage.name, "skipped"))
+        return False
+    if not (stage.shared or ranks.first):
+        ranks.wait()
+        return False
+    (study.folder / "manifest.json").unlink(missing_ok=True)
+    started = time.perf_counter()
+    tell(Event(stage.name, "started", unit=stage.unit))
+
+    def progress(done: int, total: int, tokens: int = 0) -> None:
+        tell(Event(stage.name, "progress", done, total, tokens, stage.unit))
+
+    stage.run(progress)
+    ranks.wait()
+    tell(Event(stage.name, "finished", seconds=time.perf_counter() - started))
+    return True
 
 
 def _check_settings(study: Study) -> None:

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import StudyError, UsageError
 from .fingerprints import sha256_of, sha256_of_files
+from .progress import Progress
 from .results import draw_figures, draw_training, write_grid, write_report, write_tables, write_text
 from .settings import AdapterSettings, Condition, StudySettings, TestSettings, conditions, recipe_of
 
 if TYPE_CHECKING:
     from .models import Model
-
-Progress = Callable[[int, int], None]  # units done, units in all
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,7 @@ class Stage:
     name: str
     done: Callable[[], bool]
     run: Callable[[Progress], None]
+    unit: str = "parts"  # that its progress counts
     shared: bool = False  # by all processes of a run under torchrun; else the first one does it alone
 
 
@@ -215,16 +215,9 @@ class Study:
         def run(on_progress: Progress) -> None:
             from .training import train
 
-            train(
-                bench.base(),
-                self.pairs(condition),
-                recipe,
-                out,
-                seed=condition.seed,
-                on_progress=lambda progress, total: on_progress(progress.step, total),
-            )
+            train(bench.base(), self.pairs(condition), recipe, out, seed=condition.seed, on_progress=on_progress)
 
-        return Stage(f"train {condition.name}", done, run, shared=True)
+        return Stage(f"train {condition.name}", done, run, "steps", shared=True)
 
     def _curve(self, condition: Condition) -> Stage:
         name = condition.name
@@ -235,7 +228,6 @@ class Study:
 
         def run(on_progress: Progress) -> None:
             self._record(record_of(f"curve {name}"), inputs(), draw_training(table, self.folder / "figures", name))
-            on_progress(1, 1)
 
         return Stage(f"curve {name}", lambda: self._recorded(record_of(f"curve {name}"), inputs()), run)
 
@@ -264,9 +256,11 @@ class Study:
                 bench.check(model, request)
                 write_cache(model, request, path, on_progress)
 
-        return Stage(f"cache {self.label(asked.name, condition.name)}", done, run, shared=True)
+        return Stage(f"cache {self.label(asked.name, condition.name)}", done, run, "prompts", shared=True)
 
     def _probe(self, asked: Asked, name: str) -> Stage:
+        from .analyses import ANALYSES
+
         label = self.label(asked.test, name)
         record = record_of(f"probe {label}")
 
@@ -284,7 +278,7 @@ class Study:
             ]
             self._record(record, self._probe_inputs(asked, name), outputs)
 
-        return Stage(f"probe {label}", done, run)
+        return Stage(f"probe {label}", done, run, ANALYSES[name].unit)
 
     def _grid(self) -> Stage:
         def inputs() -> dict[str, Any]:
@@ -309,14 +303,13 @@ class Study:
                 if test in members[0].tests
             ]
             settings = self._analysis_settings(self.asked[0])
-            tables = grid(files, self.against(), settings, self.settings.translate_test)
+            tables = grid(files, self.against(), settings, self.settings.translate_test, on_progress)
             outputs = [
                 *write_tables(tables, self.folder / "tables"),
                 *write_grid(tables, self.folder / "tables"),
                 *draw_figures(tables, self.folder / "figures"),
             ]
             self._record("grid", inputs(), outputs)
-            on_progress(1, 1)
 
         return Stage("grid", lambda: self._recorded("grid", inputs()), run)
 
@@ -364,7 +357,6 @@ class Study:
 
         def run(on_progress: Progress) -> None:
             self._record("report", inputs(), [write_report(self.folder)])
-            on_progress(1, 1)
 
         return Stage("report", lambda: self._recorded("report", inputs()), run)
 

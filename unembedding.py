@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .compute import choose_precision
-from .models import Family, find_family, open_model, resolve, softcap_of, softcapped
+from .logits import softcap_of, softcapped
+from .models import Family, find_family, open_model, resolve
 from .quiet import explaining, quiet_transformers
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def open_unembedding(name: str, dtype: str = "auto") -> Unembedding:
         norm.to(precision.dtype).requires_grad_(False),
         found["weight"].to(precision.dtype),
         None if bias is None else bias.to(precision.dtype),
-        softcap_of(family, config),
+        softcap_of(family.softcap, config),
     )
 
 

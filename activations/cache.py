@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import logging
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import numpy as np
 import torch
 
 from ..compute import Precision
+from ..display import Displayed
 from ..errors import CacheError, UsageError
 from ..files import working_in
 from ..models import Model, adapter_inputs, fingerprints
+from ..progress import Progress, Together, silent
 from ..ranks import current, refuse_fsdp
 from ..tasks import Asking, Prompt, Task, answer_words, content_free_prompts, few_shot_prompts
 from .capture import Captured, capture
@@ -34,9 +37,11 @@ from .layout import (
 from .shards import find_stored, read_stored, write_shard
 from .store import reusable
 
+log = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
-class Request:
+
+@dataclass(frozen=True, repr=False)
+class Request(Displayed):
     """What is to be cached."""
 
     task: Task
@@ -47,6 +52,18 @@ class Request:
     seed: int = 0  # recorded only: capture itself draws nothing
     keep: tuple[str, ...] = KEPT  # names of arrays, see `capture`; none keeps the scores alone
     compress: bool = False  # on disk, without loss
+
+    def summary(self) -> dict[str, object]:
+        return {
+            "task": self.task.name,
+            "languages": self.languages,
+            "examples": f"{self.limit} per language" if self.limit else "all",
+            **{name: value for name, value in asdict(self.asking).items() if name != "context"},
+            "pairs in context": len(self.asking.context),
+            "dtype": self.dtype,
+            "keep": self.keep,
+            "compress": self.compress,
+        }
 
     def label_words(self) -> dict[str, Mapping[str, str]]:
         """The words of each language itself, which a lens looks for."""
@@ -69,7 +86,7 @@ def write_cache(
     model: Model,
     request: Request,
     path: Path | str,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Progress = silent,
 ) -> bool:
     """Capture `request` with `model` into `path`, or find it there already. Returns whether work was done.
 
@@ -108,19 +125,18 @@ def write_cache(
         if not request.compress:
             _check_space(folder, estimated_bytes(model, request) * len(missing) // len(shards))
         mine = [shards[number] for number in ranks.mine(missing)]
-        total = sum(shard.end - shard.begin for shard in mine)
-        done = 0
+        log.info("%s: %d of %d shards are to be captured into %s", path, len(missing), len(shards), folder)
+        tell = Together(on_progress, sum(shard.end - shard.begin for shard in mine))
         for shard in mine:
             own, words = everything[shard.begin : shard.end], request.answer_words(shard.language)
-            capture_shard(model, own, words, shard, folder / shard.file_name, identity, request.compress)
-            done += shard.end - shard.begin
-            on_progress(done, total)
+            capture_shard(model, own, words, shard, folder / shard.file_name, identity, request.compress, tell)
         ranks.wait()
         if ranks.first:
             attributes = identity | _provenance(model, request)
             prior = _content_free(model, request)
             stored = [found[s.number] or read_stored(folder / s.file_name, arrays, identity) for s in shards]
             write_index(path, folder, shards, stored, arrays, table, prior, attributes)
+            log.info("wrote %s", path)
         ranks.wait()
     return True
 
@@ -147,9 +163,10 @@ def capture_shard(
     path: Path,
     identity: Mapping[str, Any],
     compress: bool,
+    on_progress: Progress = silent,
 ) -> None:
     """Capture the prompts of one shard, and write it to `path`."""
-    captured = capture(model, prompts, words, keep=identity["arrays"])
+    captured = capture(model, prompts, words, keep=identity["arrays"], on_progress=on_progress)
     arrays = {name: _stored(values, identity) for name, values in captured.arrays.items()}
     write_shard(path, shard, arrays, _scores([captured]), captured.n_tokens, captured.n_kept, identity, compress)
 

@@ -6,6 +6,7 @@ once, and its keys and values serve every batch. Rows are padded on the right: c
 padding, so a row's states do not depend on its batch mates.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from jaxtyping import Float, Int, Shaped
 from ..errors import CacheError
 from ..memory import halving
 from ..models import Model
+from ..progress import Progress, silent
 from ..tasks import Prompt
 from .gather import Pool, at, gathering, mean
 from .layout import first_layer, is_ragged
@@ -26,6 +28,9 @@ from .tokens import EncodedPrompt, encode_labels, encode_prompts, label_beginnin
 
 if TYPE_CHECKING:
     from transformers import Cache
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ def capture(
     keep: Sequence[str] = ("states/last", "states/mean"),
     share_prefix: bool = True,
     token_budget: int = TOKEN_BUDGET,
+    on_progress: Progress = silent,
 ) -> Captured:
     """States and label scores of prompts of one language, in their order; all of them are held at once.
 
@@ -87,6 +93,7 @@ def capture(
         share_prefix: run the tokens that all prompts share once (same result, less work).
         token_budget: how many tokens a batch holds at most; speed and memory change with it, results do not. A batch
             that finds no memory is split.
+        on_progress: counts prompts; tokens are those that run, shared ones once, padding left out.
 
     Raises:
         DataError, UsageError: see `encode_prompts` and `encode_labels`.
@@ -123,8 +130,18 @@ def capture(
         asked.extend(found)
 
     rows = _rows(encoded, words, n_shared, later)
-    for chosen in batches([len(row.own) for row in rows], n_shared, token_budget):
+    planned = list(batches([len(row.own) for row in rows], n_shared, token_budget))
+    log.info(
+        "%s: %d prompts in %d batches of up to %d rows and %d tokens, behind %d prefix tokens that run once",
+        *(prompts[0].example.language, len(prompts), len(planned), max(map(len, planned)), token_budget, n_shared),
+    )
+    done, tokens = 0, n_shared
+    on_progress(0, len(prompts), tokens)
+    for chosen in planned:
         _split_for_memory(run, [rows[i] for i in chosen], prompts)
+        done += len(chosen)
+        tokens += sum(len(rows[i].own) for i in chosen)
+        on_progress(done * len(prompts) // len(rows), len(prompts), tokens)
     captured = Captured(
         arrays,
         *word_scores(model, asked, len(encoded), len(words.sequences)),

@@ -9,6 +9,7 @@ import torch
 
 from ..errors import BabelscopeError, ModelError
 from ..models import Model
+from ..progress import Progress, Steps, silent
 from ..quiet import without_installing
 from ..tasks import KINDS, Asking, Prompt, Task, answer_words, few_shot_prompts, load_task
 from .capture import Captured, capture
@@ -31,7 +32,11 @@ class Finding:
 
 
 def examine(
-    model: Model, task: Task, open_as: Callable[[str], Model], words: str | tuple[str, ...] = "english"
+    model: Model,
+    task: Task,
+    open_as: Callable[[str], Model],
+    words: str | tuple[str, ...] = "english",
+    on_progress: Progress = silent,
 ) -> list[Finding]:
     """Run every check on a few prompts of `task`; with an adapter, also attached against merged.
 
@@ -43,17 +48,19 @@ def examine(
     prompts = {code: few_shot_prompts(task, code, Asking(shots), N_PROMPTS) for code in task.languages}
     sample = prompts[task.languages[0]]
     reference = capture(model, sample, task.labels)
-    findings = [
-        *quick_checks(model, sample, task.labels),
-        *_transformer_lens(model, sample[0], reference),
-        *_words(model, task, words),
-        _context(model, prompts),
-        *_drift(model, prompts, task, open_as),
+    checks: list[Callable[[], list[Finding]]] = [
+        lambda: quick_checks(model, sample, task.labels),
+        lambda: _transformer_lens(model, sample[0], reference),
+        lambda: _words(model, task, words),
+        lambda: [_context(model, prompts)],
+        lambda: _drift(model, prompts, task, open_as),
     ]
     if model.adapter is not None:
-        with merged(model):
-            inside = capture(model, sample, task.labels)
-        findings.append(_close(model, "adapter attached = merged", difference(reference, inside)))
+        checks.append(lambda: [_merging(model, sample, task.labels, reference)])
+    step, findings = Steps(on_progress, len(checks)), []
+    for check in checks:
+        findings += check()
+        step()
     return findings
 
 
@@ -128,6 +135,12 @@ def merged(model: Model) -> Iterator[None]:
     finally:
         for layer in layers:
             layer.unmerge()
+
+
+def _merging(model: Model, prompts: Sequence[Prompt], labels: Sequence[str], reference: Captured) -> Finding:
+    with merged(model):
+        inside = capture(model, prompts, labels)
+    return _close(model, "adapter attached = merged", difference(reference, inside))
 
 
 def _close(model: Model, name: str, found: float) -> Finding:

@@ -8,13 +8,14 @@ import numpy as np
 
 from ..errors import CacheError, UsageError
 from ..files import write_whole
+from ..progress import Progress, Steps, silent
 from .store import Cache
 
 if TYPE_CHECKING:
     import xarray
 
 
-def export(cache: Cache, out: Path, layers: Sequence[int] | None = None) -> None:
+def export(cache: Cache, out: Path, layers: Sequence[int] | None = None, on_progress: Progress = silent) -> None:
     """Write `cache` to `out`; the ending says how: .npz, .safetensors or .parquet. States become float32.
 
     npz and safetensors: `last` and `mean` [example, layer, d_model], `layers`, and the columns of the examples (in
@@ -29,40 +30,46 @@ def export(cache: Cache, out: Path, layers: Sequence[int] | None = None) -> None
     if out.exists():
         raise CacheError(f"{out} exists already. Choose another --out, or move it away.")
     chosen = list(range(cache.n_layers + 1)) if layers is None else list(layers)
-    data = EXPORTS[out.suffix](cache, chosen)
+    data = EXPORTS[out.suffix](cache, chosen, on_progress)
     try:
         write_whole(out, data)
     except OSError as error:
         raise CacheError(f"{out} cannot be written: {error.strerror}. Free space, or choose another --out.") from error
 
 
-def _states(cache: Cache, layers: Sequence[int]) -> dict[str, np.ndarray]:
-    return {
-        position: np.stack([cache.states(position, layer) for layer in layers], axis=1)
-        for position in cache.positions
-        if position != "all"  # rows are tokens there
-    }
+def _states(cache: Cache, layers: Sequence[int], on_progress: Progress = silent) -> dict[str, np.ndarray]:
+    positions = [position for position in cache.positions if position != "all"]  # rows are tokens there
+    step = Steps(on_progress, len(positions) * len(layers))
+
+    def read(position: str, layer: int) -> np.ndarray:
+        states = cache.states(position, layer)
+        step()
+        return states
+
+    return {position: np.stack([read(position, layer) for layer in layers], axis=1) for position in positions}
 
 
-def _npz(cache: Cache, layers: Sequence[int]) -> bytes:
+def _npz(cache: Cache, layers: Sequence[int], on_progress: Progress) -> bytes:
     from io import BytesIO
 
     file = BytesIO()
     columns = {name: np.asarray(values, dtype=np.str_) for name, values in _texts(cache).items()}
-    np.savez(file, allow_pickle=False, **_numbers(cache, layers), **columns)
+    np.savez(file, allow_pickle=False, **_numbers(cache, layers, on_progress), **columns)
     return file.getvalue()
 
 
-def _safetensors(cache: Cache, layers: Sequence[int]) -> bytes:
+def _safetensors(cache: Cache, layers: Sequence[int], on_progress: Progress) -> bytes:
     import json
 
     from safetensors.numpy import save
 
-    data: bytes = save(_numbers(cache, layers), {"examples": json.dumps(_texts(cache), ensure_ascii=False)})
+    data: bytes = save(
+        _numbers(cache, layers, on_progress), {"examples": json.dumps(_texts(cache), ensure_ascii=False)}
+    )
     return data
 
 
-def _parquet(cache: Cache, layers: Sequence[int]) -> bytes:
+def _parquet(cache: Cache, layers: Sequence[int], on_progress: Progress) -> bytes:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -71,7 +78,7 @@ def _parquet(cache: Cache, layers: Sequence[int]) -> bytes:
     scores = cache.scores()
     columns: dict[str, Any] = {str(name): pa.array(values.tolist()) for name, values in cache.examples().items()}
     columns |= {f"logprob_{label}": scores.full[:, k] for k, label in enumerate(cache.labels)}
-    for position, values in _states(cache, layers).items():
+    for position, values in _states(cache, layers, on_progress).items():
         for i, layer in enumerate(layers):
             flat = pa.array(values[:, i].reshape(-1))
             columns[f"{position}_{layer:02d}"] = pa.FixedSizeListArray.from_arrays(flat, cache.d_model)
@@ -81,10 +88,10 @@ def _parquet(cache: Cache, layers: Sequence[int]) -> bytes:
     return data
 
 
-def _numbers(cache: Cache, layers: Sequence[int]) -> dict[str, np.ndarray]:
+def _numbers(cache: Cache, layers: Sequence[int], on_progress: Progress) -> dict[str, np.ndarray]:
     scores = cache.scores()
     numbers = {"layers": np.asarray(layers), "n_tokens": cache.examples()["n_tokens"].to_numpy()}
-    return numbers | {"logprob": scores.full, "prefix_logprob": scores.prefix} | _states(cache, layers)
+    return numbers | {"logprob": scores.full, "prefix_logprob": scores.prefix} | _states(cache, layers, on_progress)
 
 
 def _texts(cache: Cache) -> dict[str, list[str]]:
@@ -92,7 +99,7 @@ def _texts(cache: Cache) -> dict[str, list[str]]:
     return {str(name): [str(value) for value in values] for name, values in examples.items()}
 
 
-EXPORTS: dict[str, Callable[[Cache, Sequence[int]], bytes]] = {
+EXPORTS: dict[str, Callable[[Cache, Sequence[int], Progress], bytes]] = {
     ".npz": _npz,
     ".safetensors": _safetensors,
     ".parquet": _parquet,

@@ -86,7 +86,7 @@ def leftovers(folder: Path) -> list[Leftover]:
     return found
 
 
-def remove(things: list[Leftover]) -> None:
+def remove_leftovers(things: list[Leftover]) -> None:
     for thing in things:
         if thing.path.is_dir():
             shutil.rmtree(thing.path)

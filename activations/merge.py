@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import CacheError
 from ..files import working_in, write_whole
+from ..progress import Progress, Steps, silent
 from ..tasks import Prompt
 from .cache import prompts_sha256
 from .index import PromptTable, write_index
@@ -23,7 +24,7 @@ from .store import Cache, check_alike, reusable
 FIELDS = (*(field for field in IDENTITY if field != "prompts_sha256"), "compression", "asking")
 
 
-def merge(paths: Sequence[Path], out: Path) -> None:
+def merge(paths: Sequence[Path], out: Path, on_progress: Progress = silent) -> None:
     """Write the cache `out` of all examples of `paths`, or find it there already.
 
     Languages keep the order in which they first come.
@@ -58,9 +59,11 @@ def merge(paths: Sequence[Path], out: Path) -> None:
             return
         first, folder = caches[0], shards_folder(out)
         with working_in(folder, CacheError):
+            step = Steps(on_progress, len(parts))
             for (cache, old), new in zip(parts, shards, strict=True):
                 if cache.arrays:
                     _link(cache.folder / old.file_name, folder / new.file_name, cache.seals[old.number])
+                step()
             arrays = [first.shape_of(name) for name in first.arrays]
             write_index(out, folder, shards, stored, arrays, PromptTable.of(prompts), _content_free(caches), attributes)
 

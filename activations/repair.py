@@ -6,6 +6,7 @@ from pathlib import Path
 from ..errors import CacheError
 from ..files import working_in
 from ..models import Model, fingerprints
+from ..progress import Progress, Together, silent
 from .cache import capture_shard
 from .index import PromptTable, write_index
 from .layout import IDENTITY, check_same
@@ -18,7 +19,7 @@ from .verify import Damage, verify
 def repair(
     path: Path | str,
     open_model: Callable[[], Model],
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Progress = silent,
 ) -> list[tuple[Damage, bool]]:
     """Capture the rows of damaged and missing shards again, from the prompts that the cache holds.
 
@@ -42,12 +43,12 @@ def repair(
         _check_model(model, attributes, path)
         identity = {field: attributes[field] for field in IDENTITY}
         seals, repaired = cache.seals, []
-        for done, damage in enumerate(damages):
+        tell = Together(on_progress, sum(damage.shard.end - damage.shard.begin for damage in damages))
+        for damage in damages:
             shard = damage.shard
             own, words = prompts[shard.begin : shard.end], cache.answer_words[shard.language]
-            capture_shard(model, own, words, shard, Path(damage.file), identity, attributes["compression"])
+            capture_shard(model, own, words, shard, Path(damage.file), identity, attributes["compression"], tell)
             repaired.append((damage, seal_of(Path(damage.file)) == seals[shard.number]))
-            on_progress(done + 1, len(damages))
         if not all(same for _, same in repaired):
             arrays = [cache.shape_of(name) for name in cache.arrays]
             new = {damage.shard.number: read_stored(Path(damage.file), arrays, identity) for damage in damages}

@@ -18,6 +18,7 @@ import pandas as pd
 import xxhash
 from jaxtyping import Float, UInt64
 
+from ..display import Displayed
 from ..errors import CacheError
 from ..files import open_plain
 from ..quiet import explaining
@@ -48,7 +49,7 @@ THREADED = 2**24  # bytes; less is read before threads are there
 SMALLEST = 1 / 1100  # zlib compresses no further
 
 
-class Cache:
+class Cache(Displayed):
     """A complete cache, opened for reading. Use as a context manager, or close() it."""
 
     def __init__(self, path: Path | str) -> None:
@@ -72,6 +73,23 @@ class Cache:
     def close(self) -> None:
         """Let go of the index; arrays that were read from it stay valid."""
         self._contents = None  # type: ignore[assignment]
+
+    def summary(self) -> dict[str, object]:
+        if self._contents is None:
+            return {"path": self.path, "closed": True}
+        known = self.attributes
+        return {
+            "path": self.path,
+            "model": known["model"],
+            "adapter": known["adapter"] or "none",
+            "task": known["task"],
+            "languages": known["languages"],
+            "examples": len(self),
+            "layers": f"0 to {self.n_layers}",
+            "d_model": self.d_model,
+            "arrays": self.arrays or "scores alone",
+            "MB": f"{self.n_bytes / 1e6:,.1f}",
+        }
 
     def __len__(self) -> int:
         """Examples."""

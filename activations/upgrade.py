@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import CacheError
 from ..files import working_in
+from ..progress import Progress, Steps, silent
 from ..quiet import explaining
 from ..tasks import Example, Prompt
 from .index import PromptTable, write_index
@@ -19,7 +20,7 @@ from .store import reusable
 REQUIRED = ("labels/prefix_logprob", "content_free/prefix_logprob")  # the first files of version 1 lack them
 
 
-def upgrade(old: Path, out: Path, compress: bool = False) -> None:
+def upgrade(old: Path, out: Path, compress: bool = False, on_progress: Progress = silent) -> None:
     """Write the cache of version 1 in `old` as a cache of the present version, or find it there already.
 
     `old` stays as it is. Version 1 has no table of its own: the HDF5 library reads it. Upgrade files that you trust.
@@ -30,10 +31,10 @@ def upgrade(old: Path, out: Path, compress: bool = False) -> None:
     if not old.is_file():
         raise CacheError(f"{old} does not exist.")
     with explaining(f"{old} cannot be read as a cache of version 1", CacheError), h5py.File(old, "r") as file:
-        _write(file, old, out, compress)
+        _write(file, old, out, compress, on_progress)
 
 
-def _write(file: h5py.File, old: Path, out: Path, compress: bool) -> None:
+def _write(file: h5py.File, old: Path, out: Path, compress: bool, on_progress: Progress) -> None:
     attributes = {key: plain(value) for key, value in file.attrs.items()}
     if (attributes.get("format"), attributes.get("version")) != ("babelscope-activations", 1):
         raise CacheError(f"{old} is not a babelscope cache of version 1.")
@@ -55,6 +56,7 @@ def _write(file: h5py.File, old: Path, out: Path, compress: bool) -> None:
         return
     folder = shards_folder(out)
     with working_in(folder, CacheError):
+        step = Steps(on_progress, len(shards))
         for shard in shards:
             rows = slice(shard.begin, shard.end)
             states = {name: file[name][rows] for name in names}
@@ -62,6 +64,7 @@ def _write(file: h5py.File, old: Path, out: Path, compress: bool) -> None:
             n_tokens = file["examples/n_tokens"][rows]
             n_kept = np.zeros_like(n_tokens)  # not told either; no array needs it
             write_shard(folder / shard.file_name, shard, states, scores, n_tokens, n_kept, identity, compress)
+            step()
         stored = [read_stored(folder / shard.file_name, arrays, identity) for shard in shards]
         write_index(out, folder, shards, stored, arrays, PromptTable.of(prompts), _content_free(file), attributes)
 

@@ -1,12 +1,12 @@
 """Is every byte of a cache as it was written, and if not, which rows are lost?"""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import CacheError
+from ..progress import Progress, Steps, silent
 from .layout import Shard, first_layer
 from .sealed import fault, seal_of
 from .store import Cache
@@ -22,7 +22,7 @@ class Damage:
     arrays: tuple[str, ...]  # arrays with layers that cannot be read, such as `states/last: layers 3, 7`
 
 
-def verify(path: Path | str, on_progress: Callable[[int, int], None] = lambda done, total: None) -> list[Damage]:
+def verify(path: Path | str, on_progress: Progress = silent) -> list[Damage]:
     """Read every byte of a cache and compare all checksums. Empty when everything is as it was written.
 
     Raises:
@@ -30,13 +30,13 @@ def verify(path: Path | str, on_progress: Callable[[int, int], None] = lambda do
     """
     with Cache(path) as cache:
         shards = cache.shards if cache.arrays else []  # without states, the index holds everything
-        damages = []
+        step, damages = Steps(on_progress, len(shards)), []
         for shard, seal in zip(shards, cache.seals, strict=False):
             file = cache.folder / shard.file_name
             what = fault(file) or ("" if seal_of(file) == seal else "whole, but not the file of this cache")
             if what:
                 damages.append(Damage(shard, str(file), what, _unreadable(cache, shard)))
-            on_progress(shard.number + 1, len(shards))
+            step()
     return damages
 
 

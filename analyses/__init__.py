@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from ..activations.store import Cache
 from ..errors import UsageError, did_you_mean
+from ..progress import Progress, silent
 from .accuracy import accuracy
 from .alignment import alignment
 from .attribution import attribution
 from .concept import concept
-from .conditions import Conditions, Progress, Settings, Tables
+from .conditions import Conditions, Settings, Tables
 from .linear import linear
 from .logit_lens import logit_lens
 from .neurons import neurons
@@ -23,7 +24,7 @@ from .subspace import subspace
 from .transplant import transplant
 from .tuned_lens import tuned_lens
 
-__all__ = ["ANALYSES", "Analysis", "Conditions", "Progress", "Settings", "Tables", "analyse"]
+__all__ = ["ANALYSES", "Analysis", "Conditions", "Settings", "Tables", "analyse"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Analysis:
     run: Callable[[Conditions, Progress], Tables]
     reads: tuple[str, ...] = ()  # positions whose residual stream it needs
     pivot: bool = False  # whether it compares a pivot language with others
+    unit: str = "parts"  # that its progress counts
 
 
 # name -> row
@@ -41,22 +43,30 @@ ANALYSES: dict[str, Analysis] = {
     "accuracy": Analysis("Are more answers right?", accuracy),
     "logit-lens": Analysis("Which words does each layer lean to?", logit_lens, ("last",)),
     "tuned-lens": Analysis("What does each layer already know?", tuned_lens, ("last",)),
-    "pca": Analysis("Where do languages lie, in the directions of most variance?", pca, ("mean",)),
-    "umap": Analysis("Which states are neighbours?", umap, ("mean",)),
-    "aligned-umap": Analysis("How do neighbourhoods change from layer to layer?", aligned_umap, ("mean",)),
-    "alignment": Analysis("Do translations have like states?", alignment, ("last", "mean"), pivot=True),
+    "pca": Analysis("Where do languages lie, in the directions of most variance?", pca, ("mean",), unit="layers"),
+    "umap": Analysis("Which states are neighbours?", umap, ("mean",), unit="layers"),
+    "aligned-umap": Analysis(
+        "How do neighbourhoods change from layer to layer?", aligned_umap, ("mean",), unit="layers"
+    ),
+    "alignment": Analysis("Do translations have like states?", alignment, ("last", "mean"), pivot=True, unit="layers"),
     "linear": Analysis(
-        "What can a linear classifier read, also across languages?", linear, ("last", "mean"), pivot=True
+        "What can a linear classifier read, also across languages?", linear, ("last", "mean"), pivot=True, unit="layers"
     ),
-    "repair": Analysis("Does the parallel English state mend another language's answer?", repair, pivot=True),
-    "transplant": Analysis("Which layers carry what the adapter changed?", transplant, ("last",)),
+    "repair": Analysis(
+        "Does the parallel English state mend another language's answer?", repair, pivot=True, unit="languages"
+    ),
+    "transplant": Analysis("Which layers carry what the adapter changed?", transplant, ("last",), unit="languages"),
     "neurons": Analysis("Which neurons serve which languages, and what do languages lose without them?", neurons),
-    "concept": Analysis("Do states carry a concept apart from its language?", concept),
-    "patchscopes": Analysis("Which word does the model read out of a word's state?", patchscopes),
+    "concept": Analysis("Do states carry a concept apart from its language?", concept, unit="languages"),
+    "patchscopes": Analysis("Which word does the model read out of a word's state?", patchscopes, unit="languages"),
     "subspace": Analysis(
-        "Do the directions of language carry answers and output?", subspace, ("last", "mean"), pivot=True
+        "Do the directions of language carry answers and output?",
+        subspace,
+        ("last", "mean"),
+        pivot=True,
+        unit="languages",
     ),
-    "attribution": Analysis("Which layers and heads speak for the right answer?", attribution),
+    "attribution": Analysis("Which layers and heads speak for the right answer?", attribution, unit="languages"),
 }
 
 
@@ -64,7 +74,7 @@ def analyse(
     name: str,
     caches: Mapping[str, Cache],
     settings: Settings | None = None,
-    on_progress: Progress = lambda done, total: None,
+    on_progress: Progress = silent,
 ) -> Tables:
     """Run one of `ANALYSES` on the caches of one experiment. Returns tidy tables by name.
 

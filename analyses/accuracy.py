@@ -14,7 +14,8 @@ from ..probes.accuracy import (
     label_prior,
     predicted_share_table,
 )
-from .conditions import Conditions, Progress, Tables
+from ..progress import Progress, Steps
+from .conditions import Conditions, Tables
 
 SCORINGS = {"full": "full", "paper": "prefix"}  # setting -> field of activations.layout.Scores
 
@@ -28,11 +29,16 @@ def accuracy(conditions: Conditions, on_progress: Progress) -> Tables:
     marked = {name: conditions.trained(name) for name in others}
     marked["base"] = sorted({code for codes in marked.values() for code in codes or ()})
 
+    step = Steps(on_progress, len(answers) + 2 * len(others))
+
     def concat(make: Callable[[str, list[str]], pd.DataFrame], names: Sequence[str]) -> pd.DataFrame:
-        tables = [make(name, marked[name] or []) for name in names]
-        for name, table in zip(names, tables, strict=True):
+        tables = []
+        for name in names:
+            table = make(name, marked[name] or [])
             if marked[name] is None and "trained" in table:
                 table["trained"] = None
+            tables.append(table)
+            step()
         return pd.concat(tables, ignore_index=True)
 
     tables = {
@@ -46,7 +52,6 @@ def accuracy(conditions: Conditions, on_progress: Progress) -> Tables:
         groups = concat(lambda name, codes: accuracy_group_table(base, [answers[name]], codes, draws, seed), others)
         unknown = [name for name in others if marked[name] is None]
         tables["accuracy_groups"] = groups[~groups["condition"].isin(unknown) | (groups["group"] == "all")]
-    on_progress(1, 1)
     return tables
 
 

@@ -10,8 +10,9 @@ from ..probes.alignment import matrix_table, mean_tables, pair_tables, pivot_tab
 from ..probes.alignment_agreement import agreement_table
 from ..probes.alignment_measures import measure
 from ..probes.statistics import holm
+from ..progress import Progress, Steps
 from .accuracy import read_answers
-from .conditions import Conditions, Progress, Tables, filled
+from .conditions import Conditions, Tables, filled
 
 OUTCOMES = ("accuracy", "auc")
 LANGUAGE_DRAWS = 1000  # of languages, for correlations over them: their intervals are wide whatever the draws
@@ -25,7 +26,8 @@ def alignment(conditions: Conditions, on_progress: Progress) -> Tables:
     todo = [(position, layer) for position in ("last", "mean") for layer in conditions.layers()]
     items, outcomes = _items(conditions), _outcomes(conditions)
     found = defaultdict(list)
-    for n, (position, layer) in enumerate(todo):
+    step = Steps(on_progress, len(todo))
+    for position, layer in todo:
         where: dict[str, int | str] = {"layer": layer, "position": position}
         measured = measure(conditions.states(position, layer), languages, items)
         for name, (values, deltas) in {
@@ -38,7 +40,7 @@ def alignment(conditions: Conditions, on_progress: Progress) -> Tables:
         found["alignment_matrix"].append(matrix_table(measured, languages, where))
         if len(languages) >= FEWEST_LANGUAGES:
             found["alignment_agreement"].append(agreement_table(measured, outcomes, where, LANGUAGE_DRAWS, s.seed))
-        on_progress(n + 1, len(todo))
+        step()
     tables = {name: pd.concat(parts, ignore_index=True) for name, parts in found.items()}
     tables["alignment_mean_delta"] = _holm_over_layers(tables["alignment_mean_delta"])
     return filled(tables)

@@ -7,9 +7,10 @@ import numpy as np
 from ..interventions.attribution import contributions
 from ..interventions.bridge import Bridged
 from ..probes.attribution import attribution_tables, components, label_pairs
-from .conditions import Conditions, Progress, Tables, filled
+from ..progress import Progress, Steps
+from .conditions import Conditions, Tables, filled
 from .opening import open_base
-from .parts import Steps, parts
+from .parts import parts
 from .questions import Questions, engine_of, identities, questions
 
 N_IDS = 40  # questions per language, unless the settings have a limit

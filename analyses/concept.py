@@ -12,10 +12,11 @@ from ..interventions.edits import Edit, Places, replacing
 from ..interventions.run import run
 from ..models import Model
 from ..probes.concept import Trio, patched_tables, trios, unpatched_tables
+from ..progress import Progress, Steps
 from ..tasks import WordSet, load_words
-from .conditions import Conditions, Progress, Tables, filled
+from .conditions import Conditions, Tables, filled
 from .opening import open_base
-from .parts import Steps, parts
+from .parts import parts
 from .questions import engine_of, identities
 from .word_prompts import (
     EncodedWord,

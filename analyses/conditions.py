@@ -1,6 +1,6 @@
 """Caches of one experiment, and the choices that all analyses share."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,14 +10,14 @@ import pandas as pd
 from jaxtyping import Float
 
 from ..activations.store import Cache, together
+from ..display import Displayed
 from ..errors import CacheError, DataError, UsageError
 
 Tables = dict[str, pd.DataFrame]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Displayed):
     """Choices that all analyses share."""
 
     draws: int = 5000  # bootstrap samples

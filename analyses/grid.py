@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..activations.store import Cache
 from ..probes.grid import Cell, grid_delta_table, grid_group_table, grid_table, measure
+from ..progress import Progress, Steps, silent
 from ..settings import TRANSLATE_TEST
 from .accuracy import read_answers
 from .conditions import Settings, Tables, filled
@@ -28,6 +29,7 @@ def grid(
     against: Mapping[str, Sequence[str]],
     settings: Settings,
     translate_test: str | None = None,
+    on_progress: Progress = silent,
 ) -> Tables:
     """Every condition in every test, beside its base and its control: grid, grid_delta, grid_groups.
 
@@ -35,27 +37,30 @@ def grid(
         against: condition -> the conditions it is compared with.
         translate_test: a language; the base's answers to its examples then stand for those to their translations.
     """
-    cells = [_cell(one) for one in files]
+    step = Steps(on_progress, len(files) + 4)
+    cells = [_cell(one, step) for one in files]
     if translate_test is not None:
         cells += [
             oracle for cell in cells if cell.condition == "base" and (oracle := _translated(cell, translate_test))
         ]
         against = {**against, TRANSLATE_TEST: ("base",)}
     measured = measure(cells, settings.draws, settings.seed)
-    return filled(
-        {
-            "grid": grid_table(measured),
-            "grid_delta": grid_delta_table(measured, against),
-            "grid_groups": grid_group_table(measured, against, settings.seed),
-        }
-    )
+    step()
+    tables = {"grid": grid_table(measured)}
+    step()
+    tables["grid_delta"] = grid_delta_table(measured, against)
+    step()
+    tables["grid_groups"] = grid_group_table(measured, against, settings.seed)
+    step()
+    return filled(tables)
 
 
-def _cell(files: CellFiles) -> Cell:
+def _cell(files: CellFiles, step: Steps) -> Cell:
     answers = []
     for path in files.caches:
         with Cache(path) as cache:
             answers.append(read_answers(files.condition, cache, files.scoring))
+    step()
     return Cell(files.test, files.condition, files.train_set, files.trained, tuple(answers))
 
 

@@ -1,7 +1,7 @@
 """Translators of a tuned lens, trained on the states of a cache; and how they are kept."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 
 from ..files import write_whole
 from ..probes.tuned_lens import Translator, Tuning, ridge_translator, tune, words_that_matter
+from ..progress import Progress
 from ..unembedding import Unembedding
 from .conditions import Conditions
 from .lens_packs import BLOCK, read_states
@@ -26,7 +27,7 @@ def train_translators(
     layers: Sequence[int],
     rows: Int[np.ndarray, "language id"],
     head: Unembedding,
-    on_progress: Callable[[int, int], None],
+    on_progress: Progress,
 ) -> dict[int, Translator]:
     """A translator for each layer, from the base's states of `rows` at the answer position."""
     cache, seed, tuning = conditions.base, conditions.settings.seed, Tuning()

@@ -5,7 +5,8 @@ import pandas as pd
 
 from ..errors import DataError
 from ..probes.linear import linear_probe_tables
-from .conditions import Conditions, Progress, Tables, filled
+from ..progress import Progress, Steps
+from .conditions import Conditions, Tables, filled
 
 
 def linear(conditions: Conditions, on_progress: Progress) -> Tables:
@@ -14,13 +15,14 @@ def linear(conditions: Conditions, on_progress: Progress) -> Tables:
     labels = _labels(conditions)
     todo = [(position, layer) for position in ("last", "mean") for layer in conditions.layers()]
     values, deltas = [], []
-    for n, (position, layer) in enumerate(todo):
+    step = Steps(on_progress, len(todo))
+    for position, layer in todo:
         value, delta = linear_probe_tables(
             conditions.states(position, layer), labels, conditions.languages, layer, position, s.pivot, s.draws, s.seed
         )
         values.append(value)
         deltas.append(delta)
-        on_progress(n + 1, len(todo))
+        step()
     tables = {"linear_probe": values, "linear_probe_delta": deltas}
     return filled({name: pd.concat(layers, ignore_index=True) for name, layers in tables.items()})
 

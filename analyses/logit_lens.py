@@ -12,9 +12,10 @@ from ..activations.tokens import vocabulary_texts
 from ..models import open_tokenizer
 from ..probes.logit_lens import lens_scores, lens_tables, token_energy, token_gram
 from ..probes.token_shares import share_table, token_shares
+from ..progress import Progress, Steps, Together
 from ..tasks import languages
 from ..unembedding import open_unembedding
-from .conditions import Conditions, Progress, Tables, filled
+from .conditions import Conditions, Tables, filled
 from .lens_packs import BLOCK, Gathered, Pack, PackScores, make_packs, read_states
 from .lens_words import LensWords
 from .opening import check_same_model
@@ -50,12 +51,13 @@ def logit_lens(conditions: Conditions, on_progress: Progress) -> Tables:
         return found, token_energy(states[:-1], gram).numpy()
 
     packs = make_packs(conditions, rows.shape[1])
+    on_progress = Together(on_progress, len(packs) + len(layers))
     scored = list(zip(packs, in_threads(score, packs, on_progress), strict=True))
     by_condition = {
         name: Gathered.of([scores for pack, scores in scored if pack.condition == name], *rows.shape)
         for name in conditions.caches
     }
-    return _tables(conditions, layers, by_condition, words, tokenizer)
+    return _tables(conditions, layers, by_condition, words, tokenizer, Steps(on_progress, len(layers)))
 
 
 def _tables(
@@ -64,6 +66,7 @@ def _tables(
     by_condition: Mapping[str, Gathered],
     words: LensWords,
     tokenizer: "PreTrainedTokenizerBase",
+    step: Steps,
 ) -> Tables:
     codes, s = conditions.languages, conditions.settings
     spoken, shares = _shares(by_condition, tokenizer)
@@ -78,6 +81,7 @@ def _tables(
         absent = {(codes[i], QUANTITIES[q]) for i, q in np.argwhere(undefined)}
         values.append(_without(value, absent))
         deltas.append(_without(delta, absent))
+        step()
     found_tokens = [_token_table(found, name, codes, layers, tokenizer) for name, found in by_condition.items()]
     found_shares = [share_table(of.mean(axis=1), codes, layers, spoken, name) for name, of in shares.items()]
     told = pd.concat(found_shares, ignore_index=True)

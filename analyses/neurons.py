@@ -12,10 +12,11 @@ from ..errors import UsageError
 from ..models import Model, adapted
 from ..probes.neuron_ablation import Ablation, ablation_tables, random_neurons
 from ..probes.neurons import LanguageNeurons, change_tables, language_neurons, layer_table, neuron_table, overlap_table
-from .conditions import Conditions, Progress, Tables, filled
+from ..progress import Progress, Steps
+from .conditions import Conditions, Tables, filled
 from .corpus import corpus
 from .opening import adapter_of, open_base
-from .parts import Parts, Steps, parts
+from .parts import Parts, parts
 from .questions import identities
 
 FOLDS = 8  # parts of the texts over which neurons are counted: how far their halves agree tells what the sets are worth

@@ -12,7 +12,6 @@ import numpy as np
 
 from ..files import write_whole
 from ..fingerprints import sha256_of
-from .conditions import Progress
 
 
 @dataclass(frozen=True)
@@ -46,14 +45,3 @@ def parts(scratch: Path | None, inputs: Any) -> Iterator[Parts]:
     yield kept
     if kept.folder is not None:
         shutil.rmtree(kept.folder, ignore_errors=True)
-
-
-class Steps:
-    """Counts the parts that are done, and tells how many there are."""
-
-    def __init__(self, on_progress: Progress, total: int) -> None:
-        self.on_progress, self.done, self.total = on_progress, 0, total
-
-    def __call__(self) -> None:
-        self.done += 1
-        self.on_progress(self.done, self.total)

@@ -15,10 +15,11 @@ from ..interventions.bridge import Bridged
 from ..interventions.edits import Places, replacing
 from ..interventions.run import run
 from ..probes.patchscopes import patchscopes_tables
+from ..progress import Progress, Steps
 from ..tasks import WordSet, load_words
-from .conditions import Conditions, Progress, Tables, filled
+from .conditions import Conditions, Tables, filled
 from .opening import open_base
-from .parts import Steps, parts
+from .parts import parts
 from .questions import engine_of, identities
 from .word_prompts import beginning_probabilities, last_states, word_beginnings
 

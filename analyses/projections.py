@@ -8,7 +8,8 @@ import pandas as pd
 from ..probes.aligned_umap import aligned_umap_tables
 from ..probes.pca import pca_table
 from ..probes.umap_projection import umap_table
-from .conditions import Conditions, Progress, Tables
+from ..progress import Progress, Steps
+from .conditions import Conditions, Tables
 
 SEEDS = 3  # embeddings of each layer; the first is drawn
 
@@ -54,8 +55,9 @@ def _project(
     """Mean-pooled states of a spread of layers, as in arXiv 2405.13816."""
     layers = conditions.layers(conditions.settings.panels)
     results = []
-    for n, layer in enumerate(layers):
+    step = Steps(on_progress, len(layers))
+    for layer in layers:
         results.append(fit(conditions.states("mean", layer), layer, "mean"))
-        on_progress(n + 1, len(layers))
+        step()
     points, quality = zip(*results, strict=True)
     return pd.concat(points, ignore_index=True), pd.concat(quality, ignore_index=True)

@@ -12,9 +12,10 @@ from ..interventions.bridge import Bridged
 from ..interventions.edits import last_tokens, replacing
 from ..interventions.run import hook_name, label_log_probabilities, run
 from ..probes.repair import donors, repair_tables
-from .conditions import Conditions, Progress, Tables
+from ..progress import Progress, Steps
+from .conditions import Conditions, Tables
 from .opening import open_base
-from .parts import Steps, parts
+from .parts import parts
 from .questions import Questions, engine_of, identities, questions
 
 N_IDS = 16  # questions per language, unless the settings have a limit

@@ -17,10 +17,11 @@ from ..interventions.run import label_log_probabilities
 from ..probes.answer_estimates import answer_estimates
 from ..probes.language_subspace import language_subspace, random_basis, steering_vector
 from ..probes.steering import Edited, share_estimates, steering_tables
+from ..progress import Progress, Steps
 from ..tasks.identify import identify
-from .conditions import Conditions, Progress, Tables, filled
+from .conditions import Conditions, Tables, filled
 from .opening import open_base
-from .parts import Steps, parts
+from .parts import parts
 from .questions import Questions, engine_of, identities, questions
 
 N_IDS = 10  # questions per language whose runs are edited, unless half of the ids is less

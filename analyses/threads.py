@@ -7,6 +7,8 @@ from typing import TypeVar
 
 import torch
 
+from ..progress import Progress
+
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 MOST = 8  # at once; each piece has its own memory
@@ -16,11 +18,10 @@ def workers() -> int:
     return min(torch.get_num_threads(), MOST)
 
 
-def in_threads(
-    work: Callable[[Piece], Result], pieces: Sequence[Piece], on_progress: Callable[[int, int], None]
-) -> list[Result]:
+def in_threads(work: Callable[[Piece], Result], pieces: Sequence[Piece], on_progress: Progress) -> list[Result]:
     """`work` of each piece, in their order. An error ends what has not begun."""
     threads, results = torch.get_num_threads(), []
+    on_progress(0, len(pieces))
     pool = ThreadPoolExecutor(workers(), initializer=partial(torch.set_num_threads, 1))
     try:
         for done, result in enumerate(pool.map(work, pieces)):

@@ -16,9 +16,10 @@ from ..interventions.edits import last_tokens, replacing
 from ..interventions.run import label_log_probabilities
 from ..models import Model, adapted
 from ..probes.transplant import Run, transplant_tables
-from .conditions import Conditions, Progress, Tables
+from ..progress import Progress, Steps
+from .conditions import Conditions, Tables
 from .opening import adapter_of, open_base
-from .parts import Parts, Steps, parts
+from .parts import Parts, parts
 from .questions import Questions, engine_of, identities, questions
 
 N_IDS = 16  # questions per language, unless the settings have a limit

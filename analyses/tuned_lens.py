@@ -12,8 +12,9 @@ from ..errors import DataError, UsageError
 from ..models import open_tokenizer
 from ..probes.logit_lens import lens_scores, lens_tables
 from ..probes.tuned_lens import Translator, constant_translator
+from ..progress import Progress, Together
 from ..unembedding import Unembedding, open_unembedding
-from .conditions import Conditions, Progress, Tables, filled
+from .conditions import Conditions, Tables, filled
 from .lens_packs import BLOCK, Gathered, Pack, PackScores, make_packs, read_states
 from .lens_training import final_states, save_translators, train_translators
 from .lens_words import LensWords
@@ -48,20 +49,16 @@ def tuned_lens(conditions: Conditions, on_progress: Progress) -> Tables:
     if not layers:
         raise UsageError("The tuned lens translates layers below the last; --layers names none.")
     packs = make_packs(conditions, held_out.shape[1])
-    total = len(layers) + 3 * len(packs)
+    on_progress = Together(on_progress, len(layers) + 3 * len(packs))
 
-    translators = train_translators(conditions, layers, seen, head, lambda n, _: on_progress(n, total))
+    translators = train_translators(conditions, layers, seen, head, on_progress)
     constant = dict.fromkeys(layers, constant_translator(final_states(conditions, seen)))
     if conditions.settings.scratch is not None:
         save_translators(translators, conditions, seen, conditions.settings.scratch.parent / "lenses")
     tables = []
-    for i, (lens, through) in enumerate({"logit": {}, "tuned": translators, "constant": constant}.items()):
-
-        def tell(n: int, _: int, before: int = len(layers) + i * len(packs)) -> None:
-            on_progress(before + n, total)
-
+    for lens, through in {"logit": {}, "tuned": translators, "constant": constant}.items():
         read = layers[:1] if through is constant else layers  # which reads the same at every layer
-        found = _score(conditions, read, held_out, head, words, through, packs, tell)
+        found = _score(conditions, read, held_out, head, words, through, packs, on_progress)
         for layer in layers if through is constant else [None]:
             where = {"lens": lens} | ({} if layer is None else {"layer": layer})
             tables.append([table.assign(**where) for table in _tables(conditions, read, found, words)])

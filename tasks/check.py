@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..progress import Progress, Steps, silent
 from .languages import language
 from .records import Example, Task
 
@@ -18,9 +19,12 @@ class Report:
     counts: dict[str, tuple[int, int]]  # language -> (test examples, training questions)
 
 
-def check_task(task: Task) -> Report:
+def check_task(task: Task, on_progress: Progress = silent) -> Report:
     """Every language has every id, no text is empty or doubled, scripts are right, an identifier agrees."""
-    identified = {code: _identified_share(task, code) for code in task.languages}
+    step, identified = Steps(on_progress, len(task.languages)), {}
+    for code in task.languages:
+        identified[code] = _identified_share(task, code)
+        step()
     findings = [
         *_missing_ids(task),
         *_bad_texts(task),

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..display import Displayed
+
 
 @dataclass(frozen=True)
 class Example:
@@ -44,8 +46,8 @@ class Pair:
     output: str
 
 
-@dataclass(frozen=True)
-class Task:
+@dataclass(frozen=True, repr=False)
+class Task(Displayed):
     """Examples to test on, questions to train on, and the words to ask with, by language."""
 
     name: str
@@ -59,9 +61,24 @@ class Task:
     def languages(self) -> tuple[str, ...]:
         return tuple(self.examples)
 
+    def summary(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "labels": self.labels,
+            "languages": self.languages,
+            "examples": _per_language(self.examples),
+            "training questions": _per_language(self.questions),
+            "ready-made pairs": [f"{source}-{target}" for source, target in self.pairs] or "none",
+        }
 
-@dataclass(frozen=True)
-class Prompt:
+
+def _per_language(examples: Mapping[str, tuple[Example, ...]]) -> str:
+    counts = sorted({len(of_one) for of_one in examples.values()}) or [0]
+    return f"{counts[0]} per language" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} per language"
+
+
+@dataclass(frozen=True, repr=False)
+class Prompt(Displayed):
     """An example as the model reads it: `prefix + text + slot`, the text being `example.text`."""
 
     example: Example
@@ -71,3 +88,7 @@ class Prompt:
     @property
     def full(self) -> str:
         return self.prefix + self.example.text + self.slot
+
+    def summary(self) -> dict[str, object]:
+        example = self.example
+        return {"language": example.language, "id": example.id, "label": example.label, "prompt": self.full}

@@ -17,7 +17,8 @@ from babelscope.activations.tokens import (
     word_tokens,
 )
 from babelscope.errors import CacheError, DataError, ModelError, UsageError
-from babelscope.models import FAMILIES, Model, log_normaliser, open_model
+from babelscope.logits import log_normaliser
+from babelscope.models import FAMILIES, Model, open_model
 from babelscope.tasks import Asking, Example, Prompt, few_shot_prompts, load_task
 from babelscope.unembedding import open_unembedding
 

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from babelscope import cli
 from babelscope.errors import BabelscopeError, UsageError
+from babelscope.terminal.tables import arranged
+from rich.console import Console
+from screens import WIDTH, assert_fits
 from typer.testing import CliRunner, Result
 
 COMMANDS = [
@@ -31,6 +34,7 @@ COMMANDS = [
     ["plot"],
     ["report"],
     ["study", "run"],
+    ["study", "watch"],
 ]
 
 
@@ -133,6 +137,10 @@ def test_doctor(tiny_folder: Callable[[str], Path], caches: Path) -> None:
     result = invoke("models", "doctor", tiny_folder("qwen2"), "--adapter", caches / "adapter", "--json")
     findings = {row["check"]: row["passed"] for row in json.loads(result.stdout)["rows"]}
     assert len(findings) == 11
+    console = Console(width=WIDTH, record=True, quiet=True)
+    for table in arranged(json.loads(result.stdout)["rows"], WIDTH):
+        console.print(table)
+    assert_fits(console.export_text(), [])
     for check in (
         "shared prefix = full forward",
         "lens at last layer = logits",
@@ -143,6 +151,46 @@ def test_doctor(tiny_folder: Callable[[str], Path], caches: Path) -> None:
         assert findings[check], check
     # The tiny tokenizer needs more tokens than the tiny context has for languages it was not trained on.
     assert result.exit_code == (0 if all(findings.values()) else 1)
+
+
+LISTINGS = [
+    ("eval", "BASE", "ALIGNED"),
+    ("cache", "ls", "FOLDER"),
+    ("cache", "info", "BASE"),
+    ("cache", "verify", "BASE"),
+    ("probes",),
+    ("tasks", "list"),
+    ("models", "list"),
+]
+
+
+@pytest.mark.parametrize("arguments", LISTINGS, ids=" ".join)
+def test_listings_fit_a_terminal(caches: Path, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    places = {"BASE": caches / "base.h5", "ALIGNED": caches / "aligned.h5", "FOLDER": caches}
+    command = [places.get(argument, argument) for argument in arguments]
+    rows = json.loads(invoke(*command, "--json").stdout)["rows"]
+    monkeypatch.setattr("babelscope.terminal.tables.screen_width", lambda: WIDTH)
+    printed = invoke(*command).stdout
+    told = [{name: value for name, value in row.items() if arguments[0] != "eval" or name in cli.TOLD} for row in rows]
+    assert_fits(printed, told)
+
+
+def test_verbose_says_what_is_opened_how_it_runs_and_where_files_go(
+    tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    arguments = ("--model", tiny_folder("qwen2"), "--out", tmp_path / "b.h5", "--languages", "en", "--limit", 4)
+    result = invoke("cache", *arguments, "-v")
+    assert result.exit_code == 0, result.output
+    for said in (
+        "opened from",
+        "on cpu in",
+        "4 prompts in 1 batches of up to 4 rows",
+        "prefix tokens",
+        "wrote",
+        "Next: ",
+    ):
+        assert said in result.stderr, said
+    assert "opened from" not in result.stdout
 
 
 def test_lists() -> None:

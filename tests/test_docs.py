@@ -2,15 +2,13 @@
 
 import ast
 import re
-import shlex
 from pathlib import Path
 
 import babelscope
 import pytest
-import typer.main
-from babelscope import cli
 from babelscope.settings import load_study
-from typer.core import TyperGroup
+from babelscope.terminal.hints import HINTS
+from commandline import parse
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "activations").glob("*.md")])
@@ -30,15 +28,13 @@ def commands() -> list[str]:
 
 @pytest.mark.parametrize("line", commands())
 def test_documented_commands_parse(line: str) -> None:
-    command = typer.main.get_command(cli.app)
-    arguments = shlex.split(line, comments=True)[1:]
-    context = None
-    while isinstance(command, TyperGroup):
-        context = command.make_context("babelscope", list(arguments), parent=context)
-        if context.invoked_subcommand is None and not context._protected_args:
-            return  # such as `babelscope cache --model ...`, a group that does something itself
-        _, command, arguments = command.resolve_command(context, [*context._protected_args, *context.args])
-    command.make_context(command.name, arguments, parent=context)
+    parse(line)
+
+
+def test_a_line_that_cannot_be_typed_does_not_parse() -> None:
+    for line in ("babelscope eval base.h5 --layers 3", "babelscope cache list", "babelscope train --pairs zh-en"):
+        with pytest.raises(Exception, match=r"No such (option|command)|Missing parameter: model"):
+            parse(line)
 
 
 def test_readme_documents_every_command() -> None:
@@ -57,6 +53,14 @@ def test_python_in_the_readme_uses_what_exists() -> None:
     assert names
     for name in names:
         assert hasattr(babelscope, name), name
+
+
+def test_every_command_has_a_python_name() -> None:
+    table = dict(re.findall(r"^\| `([a-z ]+)` \| (.*) \|$", TEXT[ROOT / "docs" / "terminal.md"], flags=re.MULTILINE))
+    assert set(table) == {name.split(",")[0] for name in HINTS}
+    for names in table.values():
+        for name in re.findall(r"`(\w+)`", names):
+            assert name in babelscope.__all__, name
 
 
 def test_public_names_exist() -> None:

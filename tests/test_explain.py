@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from babelscope.explain import QUESTIONS, Answer, explain
+from babelscope.answers import Answer
+from babelscope.explaining import QUESTIONS, explain
 from babelscope.results import explanations
 from babelscope.run import run_study
 from babelscope.settings import load_study

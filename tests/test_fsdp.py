@@ -12,9 +12,10 @@ import yaml
 from babelscope.activations.cache import write_cache
 from babelscope.errors import UsageError
 from babelscope.models import Model, open_model
+from babelscope.progress import Progress, silent
 from babelscope.ranks import Ranks
 from babelscope.tasks import load_task, question_pairs
-from babelscope.training import Progress, Recipe, train
+from babelscope.training import Recipe, train
 from babelscope.training.batches import Row
 from babelscope.training.sharded import in_step
 from safetensors.torch import load_file
@@ -56,7 +57,7 @@ def test_fsdp_trains_the_adapter_of_one_process(tiny_folder: Callable[[str], Pat
     assert_same(tmp_path / "fsdp", tmp_path / "plain")
 
 
-def train_uneven(model: Model, out: Path, on_progress: Callable[[Progress, int], None]) -> None:
+def train_uneven(model: Model, out: Path, on_progress: Progress) -> None:
     pairs = question_pairs(load_task("sentiment"), [("de", "en")], 12, seed=0)
     train(model, pairs, UNEVEN, out, seed=3, on_progress=on_progress)
 
@@ -64,11 +65,11 @@ def train_uneven(model: Model, out: Path, on_progress: Callable[[Progress, int],
 def stop_and_go_on(folder: str, out: str) -> None:
     """What each process runs: training is interrupted after a checkpoint, and started again."""
 
-    def stop(progress: Progress, total: int) -> None:
+    def stop(step: int, total: int, tokens: int = 0) -> None:
         blocks = [p for block in model.blocks for n, p in block.named_parameters() if "lora" not in n]
         assert all(isinstance(p, DTensor) for p in blocks)
         assert sum(p.to_local().numel() for p in blocks) * 2 == sum(p.numel() for p in blocks)
-        if progress.step == UNEVEN.validate_every + 1:
+        if step == UNEVEN.validate_every + 1:
             raise KeyboardInterrupt
 
     model = open_model(folder, dtype="float32", device="cpu")
@@ -76,7 +77,7 @@ def stop_and_go_on(folder: str, out: str) -> None:
         train_uneven(model, Path(out), stop)
     went_on = []
     model = open_model(folder, dtype="float32", device="cpu")
-    train_uneven(model, Path(out), lambda progress, total: went_on.append(progress.step))
+    train_uneven(model, Path(out), lambda step, total, tokens=0: went_on.append(step))
     assert went_on[0] == UNEVEN.validate_every
 
 
@@ -84,7 +85,7 @@ def stop_and_go_on(folder: str, out: str) -> None:
 def test_uneven_shares_and_interruptions_change_nothing(tiny: Callable[..., Model], tmp_path: Path) -> None:
     """qwen2 ties its unembedding to its embedding."""
     model = tiny("qwen2")
-    train_uneven(model, tmp_path / "plain", lambda progress, total: None)
+    train_uneven(model, tmp_path / "plain", silent)
     launch(accelerate(tmp_path), __file__, model.name, str(tmp_path / "fsdp"))
     assert_same(tmp_path / "fsdp", tmp_path / "plain")
 

@@ -10,7 +10,7 @@ import torch
 from babelscope import models
 from babelscope.errors import ModelError, UsageError
 from babelscope.models import FAMILIES, Model, adapted, fingerprints, open_model
-from babelscope.packaged import PACKAGED, Packaged, import_packaged
+from babelscope.packaged import PACKAGED, Packaged, import_model
 from babelscope.unembedding import open_unembedding
 
 
@@ -119,14 +119,14 @@ def test_import_needs_the_terms_and_the_package(tmp_path: Path, monkeypatch: pyt
         raise UsageError("no")
 
     with pytest.raises(UsageError, match="no"):
-        import_packaged(name, refuse)
+        import_model(name, refuse)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(UsageError, match="not a packaged model"):
-        import_packaged("llama")
+        import_model("llama")
     missing = Packaged("no_such_module", "pip install it", "terms")
     monkeypatch.setitem(PACKAGED, name, missing)
     with pytest.raises(ModelError, match="not installed: pip install it"):
-        import_packaged(name)
+        import_model(name)
 
 
 def test_a_local_folder_is_not_taken_for_a_hub_id(tiny_folder: Callable[[str], Path]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,11 +13,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from babelscope import cli, journal
 from babelscope.errors import BusyError, CacheError, StudyError, UsageError
 from babelscope.plan import plan_study
 from babelscope.run import Event, run_study
 from babelscope.settings import load_study
 from babelscope.study import Study
+from screens import WIDTH, assert_fits
+from typer.testing import CliRunner
 
 SETTINGS = {
     "name": "tiny",
@@ -131,6 +135,55 @@ def test_results_of_other_settings_are_refused(finished: Study, change: str, mes
     assert (finished.folder / "study.yaml").read_text() == before
 
 
+def test_a_study_tells_how_far_it_is_and_what_stages_took(finished: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    (finished.folder / "tables" / "pca.csv").unlink()
+    seen: dict[str, journal.StageStanding] = {}
+    monkeypatch.setattr(journal, "INTERVAL", 0.0)
+
+    def look(event: Event) -> None:
+        if event.state == "progress":
+            now = journal.standing(finished.folder)
+            assert now.state == "running"
+            seen[event.stage] = next(stage for stage in now.stages if stage.name == event.stage)
+            assert (seen[event.stage].state, seen[event.stage].done) == ("running", event.done)
+
+    run_study(finished, look)
+    assert (seen["probe pca"].total, seen["probe pca"].unit) == (2, "layers")
+    now = journal.standing(finished.folder)
+    told = {stage.name: stage for stage in now.stages}
+    assert (now.state, now.process) == ("finished", os.getpid())
+    assert (told["cache base"].state, told["probe pca"].state) == ("skipped", "finished")
+    assert told["cache base"].seconds > 0  # of the run that made it
+    printed = CliRunner().invoke(cli.app, ["study", "watch", str(finished.folder), "--once"], env={"COLUMNS": "80"})
+    assert f"finished, {len(now.stages)} of {len(now.stages)} stages complete" in " ".join(printed.stdout.split())
+    assert "probe pca" in printed.stdout
+    machine = json.loads(CliRunner().invoke(cli.app, ["study", "watch", str(finished.folder), "--json"]).stdout)
+    assert [row["name"] for row in machine["rows"]] == list(told)
+    assert (machine["state"], machine["process"]) == ("finished", os.getpid())
+
+
+def test_what_ended_a_study_is_told(finished: Study) -> None:
+    def fail(event: Event) -> None:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        run_study(finished, fail)
+    watched = CliRunner().invoke(cli.app, ["study", "watch", str(finished.folder), "-v"])
+    assert watched.exit_code == 1
+    assert "failed" in watched.stdout
+    assert "OSError: disk full" in watched.stdout
+    assert f"Next: babelscope study run {finished.folder}/study.yaml --out {finished.folder}" in watched.stderr
+    load_study(finished.folder / "study.yaml")
+
+
+def test_what_is_no_study_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"tells of no run.*study run FILE --out"):
+        journal.standing(tmp_path)
+    (tmp_path / journal.NAME).write_text('{"state": 1}')
+    with pytest.raises(StudyError, match="is not what a run writes"):
+        journal.standing(tmp_path)
+
+
 def test_a_folder_in_use_is_refused(finished: Study) -> None:
     import fcntl
 
@@ -148,6 +201,11 @@ def test_a_plan_counts_without_a_model(study_file: Write, tmp_path: Path, monkey
     assert rows["cache base"].tokens > 24 * 10
     assert 24 * 2000 > rows["cache base"].disk - 2 * 24 * 4 * 32 * 4 > 0  # states in float32, and the texts
     assert {row.state for row in rows.values()} == {"to do"}
+    monkeypatch.setattr("babelscope.terminal.tables.screen_width", lambda: WIDTH)
+    arguments = ["study", "run", str(study_file()), "--out", str(tmp_path / "run"), "--plan", "-v"]
+    told = CliRunner().invoke(cli.app, arguments)
+    assert_fits(told.stdout, [{"prompts": rows["cache base"].prompts}])
+    assert told.stderr.splitlines()[-1] == f"Next: babelscope {shlex.join(arguments[:-2])}"
     assert not (tmp_path / "run").exists()
 
 
@@ -206,7 +264,9 @@ def test_unreadable_study_files_are_explained(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("delay", [0.0, 1.0, 2.5])
-def test_a_killed_study_goes_on(study_file: Write, tmp_path: Path, finished: Study, delay: float) -> None:
+def test_a_killed_study_goes_on(
+    study_file: Write, tmp_path: Path, finished: Study, delay: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """SIGKILL some time after the first stage begins; a second run completes, with the same caches and tables."""
     command = [sys.executable, "-m", "babelscope", "study", "run", str(study_file()), "--out", str(tmp_path / "run")]
     process = subprocess.Popen(
@@ -215,10 +275,16 @@ def test_a_killed_study_goes_on(study_file: Write, tmp_path: Path, finished: Stu
     assert process.stderr is not None
     process.stderr.readline()
     time.sleep(delay)
+    study = Study(load_study(study_file()), tmp_path / "run")
+    monkeypatch.setattr(journal, "LIVELY", 0.0)  # whatever it tells, the lock proves
+    before = journal.standing(study.folder)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    study = Study(load_study(study_file()), tmp_path / "run")
+    after = journal.standing(study.folder)
+    assert (before.state, after.state, after.process) == ("running", "stopped", process.pid)
+    assert [stage.name for stage in after.stages] == [stage.name for stage in study.stages()]
     run_study(study)
+    assert journal.standing(study.folder).state == "finished"
     assert (study.folder / "manifest.json").is_file()
     assert not list(study.folder.rglob("*.partial*"))
     for table in ("accuracy", "logit_lens"):

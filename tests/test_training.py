@@ -12,7 +12,7 @@ from babelscope.activations.capture import capture
 from babelscope.errors import DataError, ModelError, TrainingError, UsageError
 from babelscope.models import Model, open_model
 from babelscope.tasks import Asking, Pair, few_shot_prompts, load_task, question_pairs
-from babelscope.training import PRESETS, Progress, Recipe, train
+from babelscope.training import PRESETS, Recipe, train
 from babelscope.training.batches import Row, batches, encode_pairs, steps
 from babelscope.training.loop import _split, _summed_loss
 from babelscope.training.loss import answer_loss
@@ -184,8 +184,8 @@ def test_a_damaged_checkpoint_is_told_and_not_used(
     """Training stops after its first checkpoint; a bit of that is flipped."""
     wanted = train(tiny(), pairs, RECIPE, tmp_path / "whole")
 
-    def stop(progress: Progress, total: int) -> None:
-        if progress.step > RECIPE.validate_every:
+    def stop(step: int, total: int, tokens: int) -> None:
+        if step > RECIPE.validate_every:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -1,7 +1,7 @@
 """Training: question-translation pairs -> masked batches -> LoRA adapter."""
 
-from .checkpoint import Progress
+from .checkpoint import CurvePoint
 from .loop import train, training_inputs
 from .recipe import PRESETS, Recipe
 
-__all__ = ["PRESETS", "Progress", "Recipe", "train", "training_inputs"]
+__all__ = ["PRESETS", "CurvePoint", "Recipe", "train", "training_inputs"]

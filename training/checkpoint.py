@@ -17,7 +17,7 @@ DIGEST = 16  # bytes before the safetensors: their xxh3_128
 
 
 @dataclass(frozen=True)
-class Progress:
+class CurvePoint:
     """One line of training.csv. Losses are nats per answer token; tokens are questions' and answers'."""
 
     step: int
@@ -31,7 +31,7 @@ class Progress:
 class Standing:
     """After `curve[-1].step` steps: the curve until then, and the parameters as they last were good."""
 
-    curve: list[Progress]
+    curve: list[CurvePoint]
     good: list[Tensor]
 
     @property
@@ -51,7 +51,7 @@ def save_checkpoint(
     for i, (parameter, good) in enumerate(zip(parameters, standing.good, strict=True)):
         tensors |= {f"{i}.value": parameter.detach(), f"{i}.good": good}
         tensors |= {f"{i}.{name}": value for name, value in optimiser.state[parameter].items()}
-    curve = json.dumps([asdict(progress) for progress in standing.curve]).encode()
+    curve = json.dumps([asdict(point) for point in standing.curve]).encode()
     tensors["curve"] = torch.tensor(list(curve), dtype=torch.uint8)
     data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
     write_whole(path, xxhash.xxh3_128_digest(data) + data)
@@ -66,7 +66,7 @@ def load_checkpoint(path: Path, parameters: Sequence[Tensor], optimiser: torch.o
         warnings.warn(f"{path} is damaged; training starts from the beginning.", stacklevel=2)
         return None
     tensors = load(data[DIGEST:])
-    curve = [Progress(**line) for line in json.loads(bytes(tensors.pop("curve").tolist()))]
+    curve = [CurvePoint(**line) for line in json.loads(bytes(tensors.pop("curve").tolist()))]
     of_each: list[dict[str, Tensor]] = [{} for _ in parameters]
     for name, tensor in tensors.items():
         i, kind = name.split(".")

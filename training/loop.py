@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import logging
 import math
 import random
 import re
@@ -23,14 +24,17 @@ from ..files import working_in, writing_folder
 from ..fingerprints import sha256_of
 from ..memory import halving
 from ..models import Family, Model, adapter_inputs, fingerprints
+from ..progress import Progress, silent
 from ..quiet import quiet_transformers
 from ..ranks import Ranks, current, fsdp
 from ..tasks import Pair
 from .batches import Batch, Row, batches, encode_pairs, steps
-from .checkpoint import Progress, Standing, load_checkpoint, save_checkpoint
+from .checkpoint import CurvePoint, Standing, load_checkpoint, save_checkpoint
 from .loss import answer_loss
 from .recipe import Recipe
 from .sharded import in_step, shard
+
+log = logging.getLogger(__name__)
 
 
 def train(
@@ -40,14 +44,15 @@ def train(
     out: Path | str,
     *,
     seed: int = 0,
-    on_progress: Callable[[Progress, int], None] = lambda progress, total: None,
-) -> list[Progress]:
+    on_progress: Progress = silent,
+) -> list[CurvePoint]:
     """Train a LoRA adapter of `model` to translate questions, and write it to the folder `out`.
 
     The folder holds the adapter (safetensors), `training.csv`, and `inputs.json`: what made it.
     The loss is taken on the translation alone. Same seed, pairs and machine: same adapter, also where a run was
     interrupted: it goes on from the last validation. An adapter that is there already is left as it is. Under
     `torchrun` the ranks share the rows of every step; under FSDP the model is left divided, see sharded.py.
+    Progress counts steps.
 
     Raises:
         TrainingError: the loss became NaN or infinite; the last good adapter is kept in `<out>.last-good`.
@@ -73,6 +78,11 @@ def train(
             raise UsageError(f"{out} exists already, and is not this adapter. Choose another --out, or move it away.")
         return out.exists()
 
+    log.info(
+        "%s: %d pairs to train on and %d to validate, %d steps of %d pairs, up to %d tokens a batch, on %s in %s",
+        *(out, len(training), len(validation), total, recipe.pairs_per_step, recipe.tokens_per_batch),
+        *(model.device, model.precision.name),
+    )
     there()  # before a folder is made for nothing
     with ranks.leading(working_in(scratch, UsageError)):
         ranks.wait()
@@ -92,10 +102,10 @@ def train(
             if ranks.agree(done) != done:
                 raise TrainingError(f"{checkpoint} is not the same file for all processes. Start the run again.")
             if standing is None:
-                first = Progress(0, None, _evaluate(model, validation, recipe, ranks), 0.0, _rate(recipe, 0, total))
+                first = CurvePoint(0, None, _evaluate(model, validation, recipe, ranks), 0.0, _rate(recipe, 0, total))
                 standing = Standing([first], _snapshot(parameters))
-            curve = standing.curve
-            on_progress(curve[-1], total)
+            curve, tokens = standing.curve, 0
+            on_progress(done, total, tokens)
             for step, rows in _remaining(training, recipe, seed, standing.step):
                 started = time.perf_counter()
                 adapted.train()
@@ -116,11 +126,12 @@ def train(
                     )
                 optimiser.step()
                 optimiser.zero_grad(set_to_none=True)
-                speed = sum(len(row.ids) for row in rows) / (time.perf_counter() - started)
+                in_step = sum(len(row.ids) for row in rows)
+                speed, tokens = in_step / (time.perf_counter() - started), tokens + in_step
                 validated = step % recipe.validate_every == 0 or step == total
                 val_loss = _evaluate(model, validation, recipe, ranks) if validated else None
-                curve = [*curve, Progress(step, loss, val_loss, speed, _rate(recipe, step, total))]
-                on_progress(curve[-1], total)
+                curve = [*curve, CurvePoint(step, loss, val_loss, speed, _rate(recipe, step, total))]
+                on_progress(step, total, tokens)
                 good = val_loss is not None and math.isfinite(val_loss)
                 standing = Standing(curve, _snapshot(parameters) if good else standing.good)
                 if validated and step < total and ranks.first:
@@ -128,18 +139,19 @@ def train(
             if ranks.first:
                 _save(adapted, out, curve, inputs, scratch)
                 shutil.rmtree(scratch)
+                log.info("wrote %s", out)
             ranks.wait()
         finally:
             adapted.unload()  # the caller's model is as it was
     return curve
 
 
-def read_curve(adapter: Path) -> list[Progress]:
+def read_curve(adapter: Path) -> list[CurvePoint]:
     """What `training.csv` tells of a finished adapter."""
     with (adapter / "training.csv").open(newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
     numbers = [{key: float(value) if value else None for key, value in line.items()} for line in lines]
-    return [Progress(**{**line, "step": int(line["step"] or 0)}) for line in numbers]  # type: ignore[arg-type]
+    return [CurvePoint(**{**line, "step": int(line["step"] or 0)}) for line in numbers]  # type: ignore[arg-type]
 
 
 def _remaining(training: list[Row], recipe: Recipe, seed: int, done: int) -> Iterator[tuple[int, list[Row]]]:
@@ -265,7 +277,7 @@ def _save_checkpoint(
         ) from error
 
 
-def _save(adapted: Any, out: Path, curve: Sequence[Progress], inputs: dict[str, Any], scratch: Path | None) -> None:
+def _save(adapted: Any, out: Path, curve: Sequence[CurvePoint], inputs: dict[str, Any], scratch: Path | None) -> None:
     """Write the whole folder under another name, then rename it."""
     try:
         with writing_folder(out, scratch) as folder:
@@ -274,7 +286,7 @@ def _save(adapted: Any, out: Path, curve: Sequence[Progress], inputs: dict[str, 
             with (folder / "training.csv").open("w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, ["step", "loss", "val_loss", "tokens_per_second", "lr"])
                 writer.writeheader()
-                writer.writerows(asdict(progress) for progress in curve)
+                writer.writerows(asdict(point) for point in curve)
             if inputs:
                 (folder / "inputs.json").write_text(json.dumps(inputs, indent=2, ensure_ascii=False), encoding="utf-8")
     except (OSError, SafetensorError) as error:

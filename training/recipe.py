@@ -5,13 +5,15 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ..display import Displayed
+
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Displayed):
     """LoRA on the query and value projections, AdamW, linear warm-up and cosine decay to zero."""
 
     rank: Count = 16

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .answers import Answer
 from .findings import SIGNIFICANT
 from .probes.statistics import holm
 
@@ -23,15 +24,6 @@ FEWEST_LANGUAGES = 6  # a bootstrap over fewer cannot have p < 0.05
 UNTRANSLATED = ("copied", "shuffled")  # how grids describe what the controls of translation were trained on
 # Of the measures of alignment, those that are smaller where languages are more alike, and those of one language alone.
 DISTANCES, OF_ONE = ("centroid_distance",), ("anisotropy",)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a run says to one question, and the figures behind it, as sentences."""
-
-    question: str
-    answer: str
-    figures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,31 @@
+"""From states to logits: the cap that some families put on them, and what makes them probabilities."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+
+def softcap_of(attribute: str, config: Any) -> float | None:
+    """What a model's configuration says of it; None for families without."""
+    return getattr(config.get_text_config(), attribute, None) if attribute else None
+
+
+def softcapped(logits: "torch.Tensor", cap: float | None) -> "torch.Tensor":
+    return logits if cap is None else cap * (logits / cap).tanh()
+
+
+def log_normaliser(logits: "torch.Tensor") -> "torch.Tensor":
+    """Log of the sum of exponentials of each row of logits [n, vocabulary], in float32.
+
+    A few rows at a time: written over in place they stay in the processor's cache, four times faster than all at once.
+    """
+    import torch
+
+    found = []
+    for rows in torch.split(logits, 4):
+        wide = rows.float()
+        largest = wide.amax(-1, keepdim=True)
+        odds = (wide if rows.dtype != torch.float32 else wide.clone()).sub_(largest).exp_()
+        found.append(odds.sum(-1).log_() + largest.squeeze(-1))
+    return torch.cat(found)
