@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test test-launch test-real check bench
+.PHONY: demo test test-launch test-real test-browser check bench
 
 demo: $(INSTALLED)
 	$(BIN)/babelscope models import gemma-3-270m --accept-terms
@@ -13,6 +13,9 @@ test: $(INSTALLED)
 
 test-launch: $(INSTALLED)
 	$(BIN)/pytest -m launch
+
+test-browser: $(INSTALLED)
+	$(BIN)/pytest -m browser -n 0
 
 test-real: $(INSTALLED)
 	$(BIN)/babelscope models import gemma-3-270m --accept-terms

@@ -358,7 +358,7 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Gather tables and figures in report.html. Example: `babelscope report runs/demo`"""
-    from .results import write_report
+    from .report import write_report
 
     show([{"file": str(write_report(folder))}], as_json)
 

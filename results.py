@@ -1,11 +1,9 @@
-"""What a study leaves for people: tables, figures, and the report that gathers them.
+"""What a study leaves for people: tables and figures.
 
 Every file is complete under its name or not there.
 """
 
-import sys
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +13,6 @@ from .errors import StudyError
 from .explain import Answer, explain
 from .figures import drawings
 from .files import write_whole
-from .findings import verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,7 +21,11 @@ if TYPE_CHECKING:
 NAMES = {
     "condition": str,
     "language": str,
+    "language_a": str,
+    "language_b": str,
     "against": str,
+    "id": str,
+    "token": str,
 }  # columns of tables that hold names, whatever they look like
 
 
@@ -62,18 +63,19 @@ def explanations(folder: Path) -> dict[str, list[Answer]]:
     Raises:
         StudyError: there are no tables.
     """
-    return _explained(*_read_run(folder))
+    return answers_by_condition(*read_run(folder))
 
 
-def _read_run(folder: Path) -> tuple[dict[str, pd.DataFrame], dict[str, dict[str, pd.DataFrame]]]:
+def read_run(folder: Path) -> tuple[dict[str, pd.DataFrame], dict[str, dict[str, pd.DataFrame]]]:
     """The tables of a run, and those of each of its tests where it has several."""
     tests = sorted(path.name for path in (folder / "tables").glob("*/"))
     return read_tables(folder / "tables"), {test: read_tables(folder / "tables" / test) for test in tests}
 
 
-def _explained(
+def answers_by_condition(
     tables: Mapping[str, pd.DataFrame], by_test: Mapping[str, Mapping[str, pd.DataFrame]]
 ) -> dict[str, list[Answer]]:
+    """`explanations` of tables that were read already."""
     if not by_test:
         return explain(tables)
     found: dict[str, list[Answer]] = {}
@@ -82,39 +84,6 @@ def _explained(
         by_condition = explain({**grids, **own})
         found |= {f"{condition}, {test}": answers for condition, answers in by_condition.items()}
     return found
-
-
-def write_report(folder: Path) -> Path:
-    """Gather the tables and figures of `folder`, and of the tests in its subfolders, in report.html."""
-    from .viz.report import render_report
-
-    tables, by_test = _read_run(folder)
-    explained = [
-        (condition, [(one.question, one.answer, one.figures) for one in answers])
-        for condition, answers in _explained(tables, by_test).items()
-    ]
-    figures = _pictures(folder / "figures", "")
-    for test, own in by_test.items():
-        figures += _pictures(folder / "figures" / test, f"{test}: ")
-        tables |= {f"{test}/{name}": table for name, table in own.items()}
-    curves = [("Training and validation loss", path) for path in sorted(folder.glob("figures/training_*.png"))]
-    figures += [(caption, path.read_bytes()) for caption, path in curves]
-    settings = folder / "study.yaml"
-    provenance = {
-        "command": " ".join(sys.argv),
-        **{name: version(name) for name in ("babelscope", "torch", "transformers", "peft")},
-        "settings": settings.read_text(encoding="utf-8") if settings.is_file() else "",
-    }
-    title = f"babelscope: {folder.resolve().name}"
-    path = folder / "report.html"
-    write_text(path, render_report(title, verdict(tables), explained, figures, list(tables.items()), provenance))
-    return path
-
-
-def _pictures(folder: Path, test: str) -> list[tuple[str, bytes]]:
-    """Caption and PNG of every drawn figure in a folder, in the order in which a reader wants them."""
-    found = [(f"{test}{d.caption}", folder / f"{d.name}.png") for d in drawings()]
-    return [(caption, path.read_bytes()) for caption, path in found if path.is_file()]
 
 
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
