@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from .analyses import Settings, analyse
     from .findings import verdict
     from .models import open_model
-    from .results import draw_figures, write_report, write_tables
+    from .report import write_report
+    from .results import draw_figures, write_tables
     from .run import run_study
     from .settings import load_study
     from .study import Study
@@ -29,7 +30,8 @@ _HOMES = {
     "analyses": ("Settings", "analyse"),
     "models": ("open_model",),
     "findings": ("verdict",),
-    "results": ("draw_figures", "write_report", "write_tables"),
+    "report": ("write_report",),
+    "results": ("draw_figures", "write_tables"),
     "settings": ("load_study",),
     "run": ("run_study",),
     "study": ("Study",),

@@ -65,9 +65,8 @@ class RunCaches:
         from .activations.store import Cache
 
         found = {}
-        for path in sorted(self.folder.rglob("*.h5")):
-            if path.parent.name.endswith(".shards"):
-                continue
+        own, of_tests = self.folder.glob("*.h5"), self.folder.glob("*/*.h5")
+        for path in sorted([*own, *(path for path in of_tests if not path.parent.name.endswith(".shards"))]):
             with Cache(path) as cache:
                 told = {"made by": cache.attributes["command"]}
                 told |= {name: cache.attributes[name] for name in (*_VERSIONS, *_FINGERPRINTS)}

@@ -95,9 +95,9 @@ def lens_scores(
     by_layer = [
         [torch.cat(column) for column in zip(*of_blocks, strict=True)] for of_blocks in zip(*parts, strict=True)
     ]
-    stacked = [torch.stack(column).numpy() for column in zip(*by_layer, strict=True)]
+    mass, entropy, kl, rank, top, top_p = (torch.stack(column).numpy() for column in zip(*by_layer, strict=True))
     tokens, probabilities = (torch.stack(column).numpy() for column in zip(*likeliest, strict=True))
-    return LensScores(*stacked, tokens, probabilities)
+    return LensScores(mass, entropy, kl, rank, top, top_p, tokens, probabilities)
 
 
 def padded(sets: Sequence[Sequence[int]]) -> Int[Tensor, "token_set token"]:

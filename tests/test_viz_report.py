@@ -13,7 +13,7 @@ from babelscope.viz.page_data import Study, page_data
 from babelscope.viz.report import MOST_ROWS, SHORT, as_json, render_report
 from page_study import HOSTILE, make_study
 
-PNG = b"\x89PNG not really"
+WEBP = b"not really a picture"
 
 
 def page(**changes) -> str:
@@ -38,11 +38,11 @@ def test_everything_is_in_the_page_and_nothing_outside_it():
     html = page(
         verdict=["Accuracy rose."],
         explained=[("zh", [("Which languages lost?", "None did.", ["de: none"])])],
-        figures=[("Accuracy by language", PNG)],
+        figures=[("Accuracy by language", WEBP)],
         tables=[("accuracy", pd.DataFrame({"language": ["en"]}))],
         provenance={"model": "gemma"},
     )
-    assert f"data:image/png;base64,{base64.b64encode(PNG).decode()}" in html
+    assert f"data:image/webp;base64,{base64.b64encode(WEBP).decode()}" in html
     assert 'alt="Accuracy by language"' in html
     for text in (
         "Accuracy rose.",
@@ -66,7 +66,7 @@ def test_hostile_text_is_escaped_everywhere():
         title=bad,
         verdict=[bad],
         explained=[(bad, [(bad, bad, [bad])])],
-        figures=[(bad, PNG)],
+        figures=[(bad, WEBP)],
         tables=[(bad, table)],
         provenance={bad: bad},
     )

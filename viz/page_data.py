@@ -138,7 +138,7 @@ def _examples(study: Study, languages: Sequence[str], ids: Sequence[str]) -> dic
 
 def _codes(column: pd.Series, labels: Sequence[str]) -> np.ndarray:
     """Index of each label; 255 where there is none."""
-    return np.asarray(pd.Categorical(column, categories=labels).codes.astype(np.uint8))  # -1 is 255
+    return pd.Index(labels).get_indexer(pd.Index(column)).astype(np.uint8)  # -1 is 255
 
 
 def _curve(name: str, curve: pd.DataFrame) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from .page_data import Study, page_data
 
 MOST_ROWS = 200  # of a table that are shown; the CSV holds all
 SHORT = 30  # rows; longer tables start folded
-MOST_CARRIED = 12_000_000  # characters of data, figures and CSV files; the latter get what is left, the smallest first
+MOST_CARRIED = 12_500_000  # characters of data, figures and CSV files; the latter get what is left, the smallest first
 # In the order in which they build upon one another.
 SCRIPTS = (
     *("dom", "markers", "tip", "choice", "controls", "accuracy", "cloud", "examples", "projection", "panel"),
@@ -61,7 +61,7 @@ def render_report(
         title: Heading of the page.
         verdict: What was found, a sentence or two each; shown first, as a list.
         explained: For each condition its name, and questions with an answer and the figures behind it.
-        figures: Caption and PNG bytes of each, in order.
+        figures: Caption and WebP bytes of each, in order.
         tables: Name (with or without .csv) and rows of each. More than 30 rows start folded; of more than 200 the first
             200 are shown, with a note where the rest is.
         provenance: What the results were made from (models, fingerprints, versions, command), in order.
@@ -70,9 +70,9 @@ def render_report(
     """
     style = _read(["page.css"]) + (_palette(data) if (data := page_data(studies) if studies else None) else "")
     script = '"use strict";\n(() => {\n' + _read(f"{name}.js" for name in SCRIPTS) + "})();\n"
-    pictures = [(caption, base64.b64encode(png).decode("ascii")) for caption, png in figures]
+    pictures = [(caption, base64.b64encode(webp).decode("ascii")) for caption, webp in figures]
     record = as_json(data) if data else ""
-    downloads = _downloads(csv or {}, MOST_CARRIED - len(record) - sum(len(png) for _, png in pictures))
+    downloads = _downloads(csv or {}, MOST_CARRIED - len(record) - sum(len(webp) for _, webp in pictures))
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(_read(["page.html.j2"])).render(
         title=title,

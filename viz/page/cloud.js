@@ -42,21 +42,23 @@ function cellOf(cloud, i) {
   return Math.floor(cloud.xy[2 * i + 1] / CELL) * cloud.grid.across + Math.floor(cloud.xy[2 * i] / CELL);
 }
 
-// Draw all points. `look(i)` gives marker and colour; points that are not `strong` are faint where some are.
-function paintPoints(cloud, order, look, strong) {
+// Draw all points. `looks` are markers with colours, `lookOf[i]` the number of a point's; points that are not `strong`
+// are faint where some are.
+function paintPoints(cloud, order, looks, lookOf, strong) {
   const context = cloud.ground.getContext("2d");
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.clearRect(0, 0, cloud.ground.width, cloud.ground.height);
   const radius = cloud.side < 260 ? 2.2 : 3;
+  const images = looks.map((look) => stamp(...look, radius, cloud.ratio));
   const pass = (wanted, alpha) => {
     context.globalAlpha = alpha;
     for (const i of order) {
       if (cloud.xy[2 * i] !== cloud.xy[2 * i] || (strong && strong[i] !== wanted)) continue;
       if (onPaper) {
-        paperPoint(context, cloud, i, look(i), radius);
+        paperPoint(context, cloud, i, looks[lookOf[i]], radius);
         continue;
       }
-      const image = stamp(...look(i), radius, cloud.ratio);
+      const image = images[lookOf[i]];
       context.drawImage(
         image,
         Math.round(cloud.xy[2 * i] * cloud.ratio - image.width / 2),

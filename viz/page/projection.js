@@ -1,7 +1,11 @@
 // States of all examples as points, one panel for each of the two conditions: a slider over layers, brushing in both
 // panels at once, an example that is followed across languages and layers.
 
-const RIGHT_WRONG = { light: ["#0072b2", "#d55e00"], dark: ["#56b4e9", "#ff9a4d"] };
+// Of labels by number, and of right and wrong; the last is for what is not known.
+const SHADES = {
+  light: ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#888888"],
+  dark: ["#56b4e9", "#ff9a4d", "#2fc79a", "#e0a3c4", "#888888"],
+};
 
 function projectionSection(root, study, choice) {
   if (!study.clouds) {
@@ -146,17 +150,24 @@ function paintAll(view) {
   view.panels.forEach((panel, side) => {
     if (!panel.cloud.xy) return;
     const condition = side ? view.choice.value.after : view.choice.value.before;
-    paintPoints(panel.cloud, view.order, (i) => lookOf(view, palette, RIGHT_WRONG[shade], condition, i), strong);
+    const looks = view.colorBy ? palette.flatMap(([marker]) => SHADES[shade].map((color) => [marker, color])) : palette;
+    paintPoints(panel.cloud, view.order, looks, lookNumbers(view, condition), strong);
     paintTop(view, panel, palette);
   });
 }
 
-function lookOf(view, palette, pair, condition, i) {
-  const own = palette[Math.floor(i / view.study.ids.length)];
-  if (view.colorBy === 0) return own;
-  if (view.colorBy === 1) return [own[0], pair[view.examples.labelNumber(i)] || palette[view.examples.labelNumber(i) % palette.length]?.[1] || "#888888"];
-  const answer = view.examples.answer(i, condition);
-  return [own[0], answer ? pair[answer.right ? 0 : 1] : "#888888"];
+function lookNumbers(view, condition) {
+  const ids = view.study.ids.length;
+  const shades = SHADES.light.length;
+  const shadeOf = (i) => {
+    if (view.colorBy === 1) return view.examples.labelNumber(i) === 255 ? shades - 1 : view.examples.labelNumber(i) % (shades - 1);
+    const answer = view.examples.answer(i, condition);
+    return answer ? (answer.right ? 0 : 1) : shades - 1;
+  };
+  return Uint16Array.from({ length: view.n }, (_, i) => {
+    const language = Math.floor(i / ids);
+    return view.colorBy ? language * shades + shadeOf(i) : language;
+  });
 }
 
 // What lies above the points: the followed example with its languages' codes, the current point, a brush being drawn.
