@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test test-launch test-notebook test-real check docs gallery bench
+.PHONY: demo test test-launch test-notebook test-browser test-real check docs gallery bench
 
 demo: $(INSTALLED)
 	$(BIN)/babelscope models import gemma-3-270m --accept-terms
@@ -16,6 +16,9 @@ test-launch: $(INSTALLED)
 
 test-notebook: $(INSTALLED)
 	$(BIN)/pytest -m 'notebook and not real'
+
+test-browser: $(INSTALLED)
+	$(BIN)/pytest -m browser -n 0
 
 test-real: $(INSTALLED)
 	$(BIN)/babelscope models import gemma-3-270m --accept-terms

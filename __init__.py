@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from .models import open_model
     from .packaged import import_model
     from .plan import plan_study
-    from .results import draw_figures, write_report, write_tables
+    from .reporting import write_report
+    from .results import draw_figures, write_tables
     from .run import run_study
     from .settings import load_study
     from .study import Study
@@ -64,7 +65,8 @@ _HOMES = {
     "models": ("open_model",),
     "packaged": ("import_model",),
     "plan": ("plan_study",),
-    "results": ("draw_figures", "write_report", "write_tables"),
+    "reporting": ("write_report",),
+    "results": ("draw_figures", "write_tables"),
     "run": ("run_study",),
     "settings": ("load_study",),
     "study": ("Study",),

@@ -328,7 +328,7 @@ def probe(
         tables = commands.probe(name, *caches, settings=settings, on_progress=report)
     paths = write_tables(tables, out / "tables")
     with progress("figures", "figures") as report:
-        paths += draw_figures(tables, out / "figures", report)
+        paths += draw_figures(tables, out / "figures", on_progress=report)
     show([{"file": str(path)} for path in paths], as_json)
     hint("probe", as_json, out=out)
 

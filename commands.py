@@ -248,6 +248,6 @@ def report(folder: Path | str) -> Path:
     Raises:
         StudyError: there are no tables, or it cannot be written.
     """
-    from .results import write_report
+    from .reporting import write_report
 
     return write_report(Path(folder))

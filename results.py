@@ -1,12 +1,10 @@
-"""What a study leaves for people: tables, figures, and the report that gathers them.
+"""What a study leaves for people: tables and figures.
 
 Every file is complete under its name or not there.
 """
 
 import logging
-import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +15,6 @@ from .errors import StudyError
 from .explaining import explain
 from .figures import drawings
 from .files import write_whole
-from .findings import verdict
 from .progress import Progress, Steps, silent
 
 if TYPE_CHECKING:
@@ -29,7 +26,11 @@ log = logging.getLogger(__name__)
 NAMES = {
     "condition": str,
     "language": str,
+    "language_a": str,
+    "language_b": str,
     "against": str,
+    "id": str,
+    "token": str,
 }  # columns of tables that hold names, whatever they look like
 FORMATS = ("png", "pdf")  # of figures
 PROJECTIONS = {"pca": ("pca", "pca_variance"), "umap": ("umap", "umap_quality")}
@@ -70,18 +71,19 @@ def explanations(folder: Path) -> Answers:
     Raises:
         StudyError: there are no tables.
     """
-    return Answers(_explained(*_read_run(folder)))
+    return Answers(answers_by_condition(*read_run(folder)))
 
 
-def _read_run(folder: Path) -> tuple[dict[str, pd.DataFrame], dict[str, dict[str, pd.DataFrame]]]:
+def read_run(folder: Path) -> tuple[dict[str, pd.DataFrame], dict[str, dict[str, pd.DataFrame]]]:
     """The tables of a run, and those of each of its tests where it has several."""
     tests = sorted(path.name for path in (folder / "tables").glob("*/"))
     return read_tables(folder / "tables"), {test: read_tables(folder / "tables" / test) for test in tests}
 
 
-def _explained(
+def answers_by_condition(
     tables: Mapping[str, pd.DataFrame], by_test: Mapping[str, Mapping[str, pd.DataFrame]]
 ) -> dict[str, list[Answer]]:
+    """`explanations` of tables that were read already."""
     if not by_test:
         return explain(tables)
     found: dict[str, list[Answer]] = {}
@@ -90,39 +92,6 @@ def _explained(
         by_condition = explain({**grids, **own})
         found |= {f"{condition}, {test}": answers for condition, answers in by_condition.items()}
     return found
-
-
-def write_report(folder: Path) -> Path:
-    """Gather the tables and figures of `folder`, and of the tests in its subfolders, in report.html."""
-    from .viz.report import render_report
-
-    tables, by_test = _read_run(folder)
-    explained = [
-        (condition, [(one.question, one.answer, one.figures) for one in answers])
-        for condition, answers in _explained(tables, by_test).items()
-    ]
-    figures = _pictures(folder / "figures", "")
-    for test, own in by_test.items():
-        figures += _pictures(folder / "figures" / test, f"{test}: ")
-        tables |= {f"{test}/{name}": table for name, table in own.items()}
-    curves = [("Training and validation loss", path) for path in sorted(folder.glob("figures/training_*.png"))]
-    figures += [(caption, path.read_bytes()) for caption, path in curves]
-    settings = folder / "study.yaml"
-    provenance = {
-        "command": " ".join(sys.argv),
-        **{name: version(name) for name in ("babelscope", "torch", "transformers", "peft")},
-        "settings": settings.read_text(encoding="utf-8") if settings.is_file() else "",
-    }
-    title = f"babelscope: {folder.resolve().name}"
-    path = folder / "report.html"
-    write_text(path, render_report(title, verdict(tables), explained, figures, list(tables.items()), provenance))
-    return path
-
-
-def _pictures(folder: Path, test: str) -> list[tuple[str, bytes]]:
-    """Caption and PNG of every drawn figure in a folder, in the order in which a reader wants them."""
-    found = [(f"{test}{d.caption}", folder / f"{d.name}.png") for d in drawings()]
-    return [(caption, path.read_bytes()) for caption, path in found if path.is_file()]
 
 
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:

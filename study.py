@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from .errors import StudyError, UsageError
 from .fingerprints import sha256_of, sha256_of_files
 from .progress import Progress
-from .results import draw_figures, draw_training, write_grid, write_report, write_tables, write_text
+from .reporting import write_report
+from .results import draw_figures, draw_training, write_grid, write_tables, write_text
 from .settings import AdapterSettings, Condition, StudySettings, TestSettings, conditions, recipe_of
 
 if TYPE_CHECKING:

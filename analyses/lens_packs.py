@@ -56,6 +56,7 @@ class Gathered:
     kl_to_final_bits: Float[np.ndarray, "language id layer"]
     right_rank: Float[np.ndarray, "language id layer"]
     top_tokens: Int[np.ndarray, "language id layer top"]
+    top_probability: Float[np.ndarray, "language id layer top"]
     likeliest: Int[np.ndarray, "language layer rank"]
     likeliest_probability: Float[np.ndarray, "language layer rank"]
     token_energy: Float[np.ndarray, "language id layer"]

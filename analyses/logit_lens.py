@@ -16,6 +16,7 @@ from ..progress import Progress, Steps, Together
 from ..tasks import languages
 from ..unembedding import open_unembedding
 from .conditions import Conditions, Tables, filled
+from .lens_examples import example_tokens, token_text
 from .lens_packs import BLOCK, Gathered, Pack, PackScores, make_packs, read_states
 from .lens_words import LensWords
 from .opening import check_same_model
@@ -90,6 +91,7 @@ def _tables(
             "logit_lens": pd.concat(values, ignore_index=True),
             "logit_lens_delta": pd.concat(deltas, ignore_index=True),
             "logit_lens_tokens": pd.concat(found_tokens, ignore_index=True),
+            "logit_lens_examples": example_tokens(by_condition, codes, conditions.ids, layers, tokenizer),
             "logit_lens_languages": told if set(codes) != {"en"} else told.iloc[:0],  # nothing to tell English from
         }
     )
@@ -140,7 +142,7 @@ def _token_table(
                 "condition": name,
                 "layer": layer,
                 "rank": rank + 1,
-                "token": tokenizer.decode([int(token)]),
+                "token": token_text(tokenizer, int(token)),
                 "mean_probability": float(p),
             }
             for n, layer in enumerate(layers)

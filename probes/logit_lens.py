@@ -40,7 +40,8 @@ class LensScores:
     `mass`: probability in [0, 1] of each set of tokens. `entropy_bits`: 0 to log2(vocabulary). `kl_to_final_bits`: KL
     divergence of the lens distribution from the model's own, D(final || layer), at least 0. `right_rank`: rank of the
     likeliest token that begins the right answer, 1 being the top; equal ones share their mean rank; NaN where there is
-    no such token. `top_tokens`: likeliest first. `likeliest`: of the mean distribution of each group.
+    no such token. `top_tokens`: likeliest first, with their probability. `likeliest`: of the mean distribution of each
+    group.
     """
 
     mass: Float[np.ndarray, "layer n word_set"]
@@ -48,6 +49,7 @@ class LensScores:
     kl_to_final_bits: Float[np.ndarray, "layer n"]
     right_rank: Float[np.ndarray, "layer n"]
     top_tokens: Int[np.ndarray, "layer n top"]
+    top_probability: Float[np.ndarray, "layer n top"]
     likeliest: Int[np.ndarray, "layer group rank"]
     likeliest_probability: Float[np.ndarray, "layer group rank"]
 
@@ -93,9 +95,9 @@ def lens_scores(
     by_layer = [
         [torch.cat(column) for column in zip(*of_blocks, strict=True)] for of_blocks in zip(*parts, strict=True)
     ]
-    mass, entropy, kl, rank, top = (torch.stack(column).numpy() for column in zip(*by_layer, strict=True))
+    mass, entropy, kl, rank, top, top_p = (torch.stack(column).numpy() for column in zip(*by_layer, strict=True))
     tokens, probabilities = (torch.stack(column).numpy() for column in zip(*likeliest, strict=True))
-    return LensScores(mass, entropy, kl, rank, top, tokens, probabilities)
+    return LensScores(mass, entropy, kl, rank, top, top_p, tokens, probabilities)
 
 
 def padded(sets: Sequence[Sequence[int]]) -> Int[Tensor, "token_set token"]:
@@ -184,8 +186,8 @@ def _block_scores(
     rows: slice,
     reference: _Reference,
     groups: Sequence[slice],
-) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor, Tensor], Float[Tensor, "group vocabulary"]]:
-    """Mass, entropy, KL divergence, rank and top tokens of some rows at one layer; sums of their probabilities."""
+) -> tuple[tuple[Tensor, ...], Float[Tensor, "group vocabulary"]]:
+    """The fields of `LensScores` that states have each, of some rows at one layer; sums of their probabilities."""
     right = found.log_p(asked.right[rows]).amax(1)
     known = torch.isfinite(right)
     entropy, cross, above, summed = found.sums(torch.where(known, right, 0.0), reference.probabilities, groups)
@@ -193,7 +195,8 @@ def _block_scores(
     kl = (cross - reference.entropy).clamp_min_(0)
     rank = torch.where(known, above + 0.5, torch.nan)
     bits = 1 / np.log(2)
-    return (mass, entropy.clamp_min_(0) * bits, kl * bits, rank, found.top_tokens(asked.top)), summed
+    top = found.top_tokens(asked.top)
+    return (mass, entropy.clamp_min_(0) * bits, kl * bits, rank, top, found.log_p(top).exp()), summed
 
 
 def _likeliest(summed: Float[Tensor, "group vocabulary"], asked: Asked) -> tuple[Tensor, Tensor]:

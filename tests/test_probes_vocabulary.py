@@ -70,6 +70,8 @@ def test_top_tokens_are_those_of_a_sort(monkeypatch: pytest.MonkeyPatch, tile: i
     states = logits()
     found = scores_of(states[None], states, top=40)
     np.testing.assert_array_equal(found.top_tokens[0], np.argsort(-states.numpy(), axis=1)[:, :40])
+    by_size = -np.sort(-softmax(states.double().numpy(), axis=1), axis=1)
+    np.testing.assert_allclose(found.top_probability[0], by_size[:, :40], rtol=1e-4)
     mean = softmax(states.double().numpy(), axis=1)[4:].mean(axis=0)
     np.testing.assert_array_equal(found.likeliest[0, 1], np.argsort(-mean)[:5])
 

@@ -1,5 +1,6 @@
 """A whole study on a tiny model: what it leaves, what it skips, what it refuses, how it goes on after a kill."""
 
+import base64
 import json
 import os
 import shlex
@@ -94,6 +95,26 @@ def test_tables_agree_with_the_caches(finished: Study) -> None:
         language = file["examples/language"].asstr()[:]
     for row in table[table["condition"] == "aligned"].itertuples():
         assert row.accuracy == pytest.approx(np.mean(right[language == row.language]))
+
+
+def test_the_report_tells_texts_answers_and_fingerprints(finished: Study) -> None:
+    import h5py
+
+    page = (finished.folder / "report.html").read_text(encoding="utf-8")
+    shown = json.loads(page.split('id="data">')[1].split("</script>")[0])["studies"][0]
+    examples = shown["examples"]
+    with h5py.File(finished.folder / "activations" / "aligned.h5") as file:
+        names = file["labels/name"].asstr()[:]
+        columns = [file[f"examples/{name}"].asstr()[:] for name in ("language", "id", "text")]
+        predicted = names[file["labels/logprob"][:].argmax(1)]
+        assert file.attrs["adapter_sha256"] in page
+    found = base64.b64decode(examples["answers"]["aligned"]["predicted"])
+    assert len(found) == len(predicted)
+    for language, example, text, label in zip(*columns, predicted, strict=True):
+        at = shown["languages"].index(language), shown["ids"].index(example)
+        assert examples["text"][at[0]][at[1]] == text
+        assert examples["labels"][found[at[0] * len(shown["ids"]) + at[1]]] == label
+    assert {"accuracy", "clouds", "lens", "training"} <= {name for name, section in shown.items() if section}
 
 
 def test_a_complete_study_runs_nothing(finished: Study) -> None:

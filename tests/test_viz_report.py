@@ -1,19 +1,33 @@
 """The report is one page that stands alone and escapes what it is given."""
 
 import base64
+import gzip
+import json
 import re
 
 import numpy as np
 import pandas as pd
 import pytest
-from babelscope.viz.report import MOST_ROWS, SHORT, render_report
+from babelscope.viz import page_arrays, report
+from babelscope.viz.page_data import Study, page_data
+from babelscope.viz.report import MOST_ROWS, SHORT, as_json, render_report
+from page_study import HOSTILE, make_study
 
-PNG = b"\x89PNG not really"
+WEBP = b"not really a picture"
 
 
 def page(**changes) -> str:
     content = {"title": "A study", "verdict": [], "explained": [], "figures": [], "tables": [], "provenance": {}}
     return render_report(**{**content, **changes})
+
+
+def outside_scripts(html: str) -> str:
+    """The page without the project's own style and script."""
+    return re.sub(r"<style>.*?</style>|<script>.*?</script>", "", html, flags=re.DOTALL)
+
+
+def unpacked(text: str, kind: type) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), kind)
 
 
 def cells(html: str) -> list[str]:
@@ -24,11 +38,11 @@ def test_everything_is_in_the_page_and_nothing_outside_it():
     html = page(
         verdict=["Accuracy rose."],
         explained=[("zh", [("Which languages lost?", "None did.", ["de: none"])])],
-        figures=[("Accuracy by language", PNG)],
+        figures=[("Accuracy by language", WEBP)],
         tables=[("accuracy", pd.DataFrame({"language": ["en"]}))],
         provenance={"model": "gemma"},
     )
-    assert f"data:image/png;base64,{base64.b64encode(PNG).decode()}" in html
+    assert f"data:image/webp;base64,{base64.b64encode(WEBP).decode()}" in html
     assert 'alt="Accuracy by language"' in html
     for text in (
         "Accuracy rose.",
@@ -41,7 +55,8 @@ def test_everything_is_in_the_page_and_nothing_outside_it():
         '<meta charset="utf-8">',
     ):
         assert text in html
-    assert not re.search(r"<script|<link|@import|https?://|url\(", html)
+    assert not re.search(r"<link|@import|url\(", html)
+    assert set(re.findall(r"https?://[^\s\"']*", html)) == {"http://www.w3.org/2000/svg"}  # a name, never fetched
 
 
 def test_hostile_text_is_escaped_everywhere():
@@ -51,12 +66,84 @@ def test_hostile_text_is_escaped_everywhere():
         title=bad,
         verdict=[bad],
         explained=[(bad, [(bad, bad, [bad])])],
-        figures=[(bad, PNG)],
+        figures=[(bad, WEBP)],
         tables=[(bad, table)],
         provenance={bad: bad},
     )
-    assert "<script" not in html
+    assert "<script" not in outside_scripts(html)
     assert html.count("&lt;script&gt;") >= 9
+
+
+def test_only_the_page_s_own_script_and_style_may_run():
+    html = page(studies=[make_study()])
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)[1].replace("&#39;", "'")
+    for kind in ("style", "script"):
+        (own,) = re.findall(rf"<{kind}>(.*?)</{kind}>", html, flags=re.DOTALL)
+        assert f"{kind}-src '{report._hash(own)}'" in policy
+    assert policy.startswith("default-src 'none'; img-src data:;")
+
+
+def test_data_cannot_leave_its_element():
+    html = page(studies=[make_study(languages=("en", "</script><!--<script>"))])
+    (record,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html, flags=re.DOTALL)
+    assert "<" not in record
+    data = json.loads(record)
+    assert data["studies"][0]["examples"]["text"][0][0] == f"{HOSTILE} of id000 in en"
+    assert "</script><!--<script>" in data["studies"][0]["languages"]
+    assert json.loads(as_json({"<": "</script>"})) == {"<": "</script>"}
+
+
+def test_points_keep_their_places():
+    study = make_study(languages=("en", "zh", "sw"))
+    data = page_data([study])["studies"][0]
+    (cloud,) = data["clouds"]
+    assert cloud["layers"] == [1, 5, 9]
+    wide = study.tables["pca"].set_index(["condition", "layer", "language", "id"])[["pc1", "pc2"]]
+    layer = wide.xs(5, level="layer")
+    low, high = layer.min().to_numpy(), layer.max().to_numpy()
+    for condition in ("base", "aligned"):
+        points = unpacked(cloud["points"][condition][1], "<i2").reshape(3, 12, 2).astype(float)
+        found = low + (points + 32767) / 65534 * (high - low)
+        wanted = layer.loc[condition].to_numpy().reshape(3, 12, 2)
+        np.testing.assert_allclose(found, wanted, atol=2e-5)
+
+
+def test_matrices_and_tokens_keep_their_places():
+    study = make_study(languages=("en", "zh", "sw"))
+    data = page_data([study])["studies"][0]
+    (measure,) = data["alignment"]["measures"]
+    whole = unpacked(measure["values"]["aligned"], "<i2").reshape(3, 3, 3)
+    value = study.tables["alignment_matrix"].set_index(["condition", "layer", "language_a", "language_b"])["value"]
+    found = measure["low"] + (measure["high"] - measure["low"]) * whole[2, 1, 2] / 32767
+    assert found == pytest.approx(value["aligned", 9, "zh", "sw"], abs=1e-4)
+    assert (np.diagonal(whole, axis1=1, axis2=2) == page_arrays.MISSING).all()
+    lens = data["lens"]
+    token = unpacked(lens["found"]["base"]["token"], "<u4").reshape(3, 2, 3, 5)
+    assert lens["tokens"][token[2, 1, 0, 3]] == f"{HOSTILE[:8]}4"
+    assert unpacked(lens["found"]["base"]["probability"], "<u2")[1] == pytest.approx(0.25 * 65535, abs=1)
+
+
+def test_many_ids_are_sampled_with_those_that_the_lens_looked_at(monkeypatch):
+    monkeypatch.setattr(page_arrays, "MOST_POINTS", 20)
+    data = page_data([make_study(languages=("en", "zh"))])["studies"][0]
+    assert (len(data["ids"]), data["n_ids"]) == (10, 12)
+    assert data["ids"][:2] == ["id000", "id001"] == [data["ids"][i] for i in data["lens"]["ids"]]
+    assert data["ids"] == sorted(data["ids"])
+
+
+def test_a_study_without_tables_has_no_data_and_breaks_nothing():
+    data = page_data([Study("", {"accuracy": pd.DataFrame({"language": [], "condition": []})})])["studies"][0]
+    assert all(data[name] is None for name in ("accuracy", "clouds", "lens", "alignment", "training", "examples"))
+
+
+def test_files_are_carried_whole_as_long_as_there_is_room(monkeypatch):
+    rng, table = np.random.default_rng(0), pd.DataFrame({"x": [1]})
+    small, large = b"x\n1\n", rng.bytes(3000)
+    monkeypatch.setattr(report, "MOST_CARRIED", 2000)
+    html = page(tables=[("large", table), ("small", table)], csv={"large": large, "small": small})
+    (carried,) = re.findall(r'<script type="text/plain" id="file-2">(.*?)</script>', html)
+    assert gzip.decompress(base64.b64decode(carried)) == small
+    assert "Too large for this page (3 kB): the file is tables/large.csv." in html
 
 
 def test_twenty_scripts_survive():

@@ -1,0 +1,94 @@
+"""The report of a run: its tables, figures and caches in one page, complete under its name or not there."""
+
+import io
+import json
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from .figures import drawings
+from .findings import verdict
+from .report_caches import RunCaches
+from .results import answers_by_condition, read_run, write_text
+
+if TYPE_CHECKING:
+    from .viz.page_data import Study
+
+
+def write_report(folder: Path) -> Path:
+    """Gather the tables, figures and caches of `folder`, and of the tests in its subfolders, in report.html.
+
+    Raises:
+        StudyError: there are no tables, or the page cannot be written.
+        CacheError: a cache is damaged.
+    """
+    from .viz.report import render_report
+
+    tables, by_test = read_run(folder)
+    explained = [
+        (condition, [(one.question, one.answer, one.figures) for one in answers])
+        for condition, answers in answers_by_condition(tables, by_test).items()
+    ]
+    figures = _pictures(folder / "figures", "")
+    for test in by_test:
+        figures += _pictures(folder / "figures" / test, f"{test}: ")
+    figures += [("Training and validation loss", _webp(path)) for path in sorted(folder.glob("figures/training_*.png"))]
+    caches = RunCaches.of(folder)
+    studies = [_study(folder, caches, test, own) for test, own in (by_test or {"": tables}).items()]
+    every = dict(tables)
+    for test, own in by_test.items():
+        every |= {f"{test}/{name}": table for name, table in own.items()}
+    page = render_report(
+        f"babelscope: {folder.resolve().name}",
+        verdict(tables),
+        explained,
+        figures,
+        list(every.items()),
+        _provenance(folder, caches),
+        studies,
+        {name: (folder / "tables" / f"{name}.csv").read_bytes() for name in every},
+    )
+    write_text(folder / "report.html", page)
+    return folder / "report.html"
+
+
+def _study(folder: Path, caches: RunCaches, test: str, tables: Mapping[str, pd.DataFrame]) -> "Study":
+    from .viz.page_data import Study
+
+    texts, answers = caches.texts_and_answers(test)
+    curves = {path.parent.name: pd.read_csv(path) for path in sorted(folder.glob("adapters/*/training.csv"))}
+    return Study(test, tables, texts, answers, curves)
+
+
+def _provenance(folder: Path, caches: RunCaches) -> dict[str, str]:
+    """Commands, versions, fingerprints of the caches, settings."""
+    manifest, settings = folder / "manifest.json", folder / "study.yaml"
+    told = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
+    made = {"command of the study": told["command"]} if "command" in told else {}
+    return {
+        **made,
+        "command of this page": " ".join(sys.argv),
+        **{name: version(name) for name in ("babelscope", "torch", "transformers", "peft")},
+        **caches.fingerprints(),
+        "settings": settings.read_text(encoding="utf-8") if settings.is_file() else "",
+    }
+
+
+def _pictures(folder: Path, test: str) -> list[tuple[str, bytes]]:
+    """Caption and WebP of every drawn figure in a folder, in the order in which a reader wants them."""
+    found = [(f"{test}{d.caption}", folder / f"{d.name}.png") for d in drawings()]
+    return [(caption, _webp(path)) for caption, path in found if path.is_file()]
+
+
+def _webp(png: Path) -> bytes:
+    """The same picture, without loss, in half the bytes."""
+    from PIL import Image
+
+    found = io.BytesIO()
+    with Image.open(png) as image:
+        image.convert("RGB").save(found, "WEBP", lossless=True, method=2)
+    return found.getvalue()

@@ -1,0 +1,172 @@
+"""Large tables as small arrays for a web page: whole numbers in base64, one array per layer where a slider picks it."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from .alignment_matrix import by_family
+from .alignment_names import NAMES
+
+MOST_POINTS = 5000  # of a panel, for the eye rather than the machine
+MOST_COORDINATES = 700_000  # points of all panels and layers: 4 MB of the page
+MISSING = -32768  # of int16
+_KINDS = {"pca": ("PCA", "pca_variance"), "umap": ("UMAP", "umap_quality")}
+
+
+def packed(array: np.ndarray) -> str:
+    """Bytes of an array, little-endian, in base64."""
+    return base64.b64encode(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"))).tobytes()).decode("ascii")
+
+
+def sampled_ids(
+    tables: Mapping[str, pd.DataFrame],
+    texts: pd.DataFrame | None,
+    n_languages: int,
+    n_conditions: int,
+    n_studies: int,
+) -> tuple[list[str], int]:
+    """The ids that the page shows, in order, and how many there are; those that the lens looked at are among them."""
+    projected = [tables[kind] for kind in _KINDS if kind in tables]
+    every = [i for table in (*projected, texts) if table is not None for i in pd.unique(table["id"])]
+    looked_at = pd.unique(tables["logit_lens_examples"]["id"]).tolist() if "logit_lens_examples" in tables else []
+    ids = list(dict.fromkeys([*every, *looked_at]))
+    panels = sum(table["layer"].nunique() for table in projected) * n_conditions
+    room = min(MOST_POINTS // n_studies, MOST_COORDINATES // n_studies // max(panels, 1)) // max(n_languages, 1)
+    if len(ids) <= room:
+        return ids, len(ids)
+    first = set(looked_at)
+    # By chance: ids may alternate between labels, and every second one would be of one label.
+    drawn = [ids[i] for i in np.random.default_rng(0).permutation(len(ids))]
+    kept = set(sorted(drawn, key=lambda i: i not in first)[: max(room, 1)])
+    return [i for i in ids if i in kept], len(ids)
+
+
+def clouds(
+    tables: Mapping[str, pd.DataFrame], conditions: Sequence[str], languages: Sequence[str], ids: Sequence[str]
+) -> list[dict[str, Any]] | None:
+    """Points of each projection: int16 [language, id, axis] by condition and layer, all conditions in one frame."""
+    found = []
+    for kind, (name, quality) in _KINDS.items():
+        if kind not in tables:
+            continue
+        for position, table in tables[kind].groupby("position", sort=False):
+            shown = table[table["id"].isin(ids)]
+            layers = sorted(int(layer) for layer in pd.unique(shown["layer"]))
+            grid = np.full((len(conditions), len(layers), len(languages), len(ids), 2), np.nan)
+            grid[_place(shown, condition=conditions, layer=layers, language=languages, id=ids)] = shown[
+                [f"{'pc' if kind == 'pca' else 'umap'}{axis}" for axis in (1, 2)]
+            ].to_numpy(float)
+            of_quality = tables.get(quality, pd.DataFrame({"layer": [], "position": []}))
+            of_quality = of_quality[of_quality["position"] == position]
+            found.append(
+                {
+                    "name": f"{name}, {position}",
+                    "layers": layers,
+                    "quality": [_quality(of_quality[of_quality["layer"] == layer]) for layer in layers],
+                    "points": {
+                        name: [packed(layer) for layer in by_layer]
+                        for name, by_layer in zip(conditions, _framed(grid), strict=True)
+                    },
+                }
+            )
+    return found or None
+
+
+def _framed(grid: Float[np.ndarray, "condition layer language id 2"]) -> np.ndarray:
+    """Each layer's points stretched to -32767..32767 in both axes."""
+    known = np.where(np.isnan(grid), np.inf, grid)
+    low = known.min(axis=(0, 2, 3), keepdims=True)
+    high = np.where(np.isnan(grid), -np.inf, grid).max(axis=(0, 2, 3), keepdims=True)
+    span = np.where(high > low, high - low, 1.0)
+    scaled = np.where(high > low, (grid - low) / span, 0.5) * 65534 - 32767
+    return np.where(np.isnan(grid), MISSING, scaled.round()).astype(np.int16)
+
+
+def _quality(rows: pd.DataFrame) -> str:
+    """How far to trust the picture, from what its table of quality has."""
+    parts = []
+    if "explained_variance_ratio" in rows:
+        ratios = rows.sort_values("component")["explained_variance_ratio"].head(2)
+        parts = [f"PC{i} {ratio:.0%} of variance" for i, ratio in enumerate(ratios, 1)]
+    names = {
+        "trustworthiness": "trustworthiness",
+        "procrustes_disparity": "Procrustes disparity over seeds",
+        "silhouette_language": "silhouette of languages",
+        "silhouette_id": "of meanings",
+    }
+    parts += [f"{name} {rows[column].mean():.2f}" for column, name in names.items() if column in rows and len(rows)]
+    return ", ".join(part for part in parts if "nan" not in part)
+
+
+def lens(
+    table: pd.DataFrame | None, conditions: Sequence[str], languages: Sequence[str], ids: Sequence[str]
+) -> dict[str, Any] | None:
+    """Likeliest tokens of single examples: index among `tokens` and probability (65535 being 1), in two arrays
+    [language, id, layer, rank] of each condition; the ids are those at `ids` of the study's own."""
+    if table is None:
+        return None
+    looked_at = set(pd.unique(table["id"]))
+    own = [i for i in ids if i in looked_at]
+    shown = table[table["id"].isin(own)]
+    layers, ranks = (sorted(int(value) for value in pd.unique(shown[column])) for column in ("layer", "rank"))
+    codes, tokens = pd.factorize(shown["token"].fillna("").astype(str))
+    shape = (len(conditions), len(languages), len(own), len(layers), len(ranks))
+    token, probability = np.zeros(shape, np.uint32), np.zeros(shape, np.uint16)
+    place = _place(shown, condition=conditions, language=languages, id=own, layer=layers, rank=ranks)
+    token[place] = codes + 1  # 0: none
+    probability[place] = (shown["probability"].to_numpy(float) * 65535).round().astype(np.uint16)
+    present = set(shown["condition"])
+    return {
+        "ids": [ids.index(i) for i in own],
+        "layers": layers,
+        "ranks": len(ranks),
+        "tokens": ["", *map(str, tokens)],
+        "found": {
+            name: {"token": packed(token[i]), "probability": packed(probability[i])}
+            for i, name in enumerate(conditions)
+            if name in present
+        },
+    }
+
+
+def alignment(table: pd.DataFrame | None, conditions: Sequence[str]) -> dict[str, Any] | None:
+    """Each measure between all languages: int16 [layer, searching, searched] by condition, from low to high."""
+    if table is None:
+        return None
+    pairs = table[table["language_a"] != table["language_b"]]
+    languages = by_family([*pd.unique(pairs["language_a"]), *pd.unique(pairs["language_b"])])
+    layers = sorted(int(layer) for layer in pd.unique(pairs["layer"]))
+    measures = []
+    for (quantity, position), rows in pairs.groupby(["quantity", "position"], sort=False):
+        grid = np.full((len(conditions), len(layers), len(languages), len(languages)), np.nan)
+        grid[_place(rows, condition=conditions, layer=layers, language_a=languages, language_b=languages)] = rows[
+            "value"
+        ].to_numpy(float)
+        grid = np.where(np.isnan(grid), np.swapaxes(grid, 2, 3), grid)  # a pair that stands once fills both halves
+        if not np.isfinite(grid).any():
+            continue
+        low, high = min(0.0, float(np.nanmin(grid))), float(np.nanmax(grid))
+        scaled = (grid - low) / ((high - low) or 1.0) * 32767
+        values = np.where(np.isfinite(scaled), scaled.round(), MISSING).astype(np.int16)
+        measures.append(
+            {
+                "name": f"{NAMES.get(str(quantity), str(quantity))}, {position}",
+                "low": low,
+                "high": high,
+                "values": {name: packed(values[i]) for i, name in enumerate(conditions) if np.isfinite(grid[i]).any()},
+            }
+        )
+    return {"languages": languages, "layers": layers, "measures": measures} if measures else None
+
+
+def _place(table: pd.DataFrame, **axes: Sequence[Any]) -> tuple[np.ndarray, ...]:
+    """Where each row stands in an array with these axes, named for columns."""
+    found = []
+    for column, values in axes.items():
+        codes, different = pd.factorize(table[column])
+        found.append(pd.Index(values).get_indexer(pd.Index(different))[codes])
+    return tuple(found)
