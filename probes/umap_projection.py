@@ -83,7 +83,7 @@ def varies(rows: Float[np.ndarray, "row d_model"]) -> bool:
 
 def centred(rows: Float[np.ndarray, "row d_model"]) -> Float[np.ndarray, "row d_model"]:
     """Rows less their mean, in float32, which holds differences of large values only without it."""
-    return (rows - rows.mean(axis=0)).astype(np.float32)
+    return np.asarray(rows - rows.mean(axis=0), dtype=np.float32)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def projection_animation(
         limits = points[[x, y]].to_numpy(dtype=float)
         add_legend(figure, languages_legend([str(code) for code in pd.unique(points["language"])]), columns=10)
 
-    def draw(layer: int) -> list[object]:
+    def draw(layer: int) -> tuple[()]:
         with figure_style():
             now = points[points["layer"] == layer]
             told = (
@@ -56,9 +56,9 @@ def projection_animation(
             figure.draw_without_rendering()
             for ax in axes:
                 name_centres(ax)
-        return []
+        return ()
 
-    return FuncAnimation(figure, draw, frames=layers, init_func=lambda: [], cache_frame_data=False)
+    return FuncAnimation(figure, draw, frames=layers, init_func=lambda: (), cache_frame_data=False)
 
 
 def steady(points: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
@@ -102,7 +102,7 @@ def save_animation(animation: FuncAnimation, path: Path) -> Path:
     kind = path.suffix.removeprefix(".")
     if kind not in WRITERS:
         raise UsageError(f"No moving picture of kind {kind!r}. Known: {', '.join(WRITERS)}.")
-    if not WRITERS[kind].isAvailable():
+    if not WRITERS[kind].isAvailable():  # type: ignore[attr-defined]
         raise UsageError(f"{kind} needs ffmpeg, which is not installed. Install it, or choose gif.")
     with figure_style(), TemporaryDirectory() as folder:
         part = Path(folder) / path.name

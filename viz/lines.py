@@ -36,6 +36,7 @@ def name_at_edge(ax: Axes, ends: Mapping[str, tuple[float, str]], height: float 
 
     Call it when the panel has its limits.
     """
+    written: dict[str, Any] = {"fontsize": 6.5, "fontweight": "bold"} | text
     ordered = sorted(ends.items(), key=lambda end: end[1][0])
     low, high = ax.get_ylim()
     to_axes = ax.get_yscale() != "linear"
@@ -49,7 +50,7 @@ def name_at_edge(ax: Axes, ends: Mapping[str, tuple[float, str]], height: float 
     for (name, (_, color)), y in zip(ordered, places, strict=True):
         ax.annotate(
             name, (1.01, y), xycoords=("axes fraction", "axes fraction" if to_axes else "data"), va="center",
-            color=color, annotation_clip=False, **{"fontsize": 6.5, "fontweight": "bold"} | text,
+            color=color, annotation_clip=False, **written,
         )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex, to_rgb
 
 from .alignment_matrix import by_family
 from .page_arrays import alignment, clouds, lens, packed, sampled_ids
-from .style import DIVERGING, condition_tones, language_color, language_marker
+from .style import THEMES, condition_tones, language_color, language_marker
 from .tables import conditions_in
 
 STEPS = 400  # of a training curve; longer ones are thinned
@@ -61,7 +61,7 @@ def page_data(studies: Sequence[Study]) -> dict[str, Any]:
             {"name": name, "dashes": list(tones[name].dashes), **_tints(tones[name].color, _for_dark(name))}
             for name in conditions
         ],
-        "scales": {"value": _shades("viridis"), "change": _shades(DIVERGING)},
+        "scales": {"value": _shades("viridis"), "change": _shades(THEMES["light"].diverging)},
         "studies": sections,
     }
 
