@@ -16,7 +16,11 @@ DPI = 160
 COLOURS = 200  # of a picture's palette, which makes its file a third as large
 
 # What the tables of a drawing are made by, and the page that explains them, where it is not the probe's own.
-PAGES = {"": "studies.md", "accuracy": "results.md", "pca": "probes/projections.md", "umap": "probes/projections.md"}
+PAGES = {
+    "": "studies.md",
+    "accuracy": "results.md",
+    **dict.fromkeys(("pca", "umap", "aligned-umap"), "probes/projections.md"),
+}
 # name of a picture -> drawing, style, what it shows
 STYLED = {
     "pca-dark": ("pca", Style("dark"), "`--style dark`"),

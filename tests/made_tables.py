@@ -94,6 +94,10 @@ def made_tables(languages: Sequence[str], conditions: Sequence[str], n_ids: int 
         "pca_variance": quality,
         "umap": points.assign(**xy),
         "umap_quality": quality,
+        "aligned_umap": points.assign(**xy),
+        "aligned_umap_quality": quality.assign(
+            trustworthiness_separate=0.96, displacement=0.3, displacement_separate=0.8
+        ),
         "repair": make(language=pooled, source=["parallel", "same label", "other label"],
                        quantity=["repaired", "broken"], **by_layer),
         "repair_delta": make(language=languages, against=["same label"], quantity=["repaired", "broken"], **by_layer),
