@@ -57,7 +57,7 @@ def _tables(sources: list[Path], probes: str, layers: tuple[int, ...] | None) ->
     caches = [source for source in sources if source.suffix == ".h5"]
     if caches and caches != sources:
         raise UsageError("Caches and tables do not go together: draw them by two commands.")
-    tables = {}
+    tables: dict[str, pd.DataFrame] = {}
     for source in [] if caches else sources:
         tables |= {source.stem: read_table(source)} if source.suffix == ".csv" else read_tables(source)
     if caches:

@@ -115,5 +115,5 @@ def add_colorbar(figure: Figure, axes: Sequence[Axes], label: str, **place: obje
     """A frameless colour bar of the last of `axes`, beside them all."""
     bar = figure.colorbar(axes[-1].images[0], ax=list(axes), **{"pad": 0.01, "aspect": 18} | place)  # type: ignore[arg-type]
     bar.set_label(label)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     return bar

@@ -151,4 +151,4 @@ def neurons_ablation_figure(pairs: pd.DataFrame) -> Figure:
 def _counts(by_layer: pd.DataFrame) -> pd.DataFrame:
     """Neurons of each language by condition and layer, whatever their class."""
     single = by_layer[(by_layer["language"] != EVERY) & by_layer["class"].isin(list(CLASSES))]
-    return single.groupby(["condition", "language", "layer"], sort=False, as_index=False)["neurons"].sum()
+    return single.groupby(["condition", "language", "layer"], sort=False)["neurons"].sum().reset_index()

@@ -27,7 +27,7 @@ def save_figure(figure: Figure, path: Path, formats: Sequence[str] = ("png", "pd
     """
     if unknown := set(formats) - set(FORMATS):
         raise UsageError(f"No figure format {sorted(unknown)[0]!r}. Known: {', '.join(FORMATS)}.")
-    warn_of_missing(text.get_text() for text in figure.findobj(Text))  # type: ignore[attr-defined]
+    warn_of_missing(text.get_text() for text in figure.findobj(Text))
     saved = []
     for kind in formats:
         target = path.with_name(f"{path.name}.{kind}")

@@ -154,8 +154,8 @@ def foremost(conditions: Sequence[str]) -> str:
 
 def fade(color: str, share: float) -> str:
     """Hex of `color` moved towards the paper by `share` in [0, 1]."""
-    paper = to_rgb(theme().paper)
-    return to_hex([a + (b - a) * share for a, b in zip(to_rgb(color), paper, strict=True)])
+    red, green, blue = (a + (b - a) * share for a, b in zip(to_rgb(color), to_rgb(theme().paper), strict=True))
+    return to_hex((red, green, blue))
 
 
 @contextmanager
