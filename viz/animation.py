@@ -16,9 +16,9 @@ from .projection import frame, languages_legend, name_centres, plot_projection, 
 from .style import figure_style, page_width
 from .tables import conditions_in
 
-WRITERS = {"gif": PillowWriter, "mp4": FFMpegWriter}
+WRITERS: dict[str, type[PillowWriter | FFMpegWriter]] = {"gif": PillowWriter, "mp4": FFMpegWriter}
 _DPI = 110
-_SECONDS = 1.2  # a layer
+_PER_SECOND = 1  # layers
 
 
 def projection_animation(
@@ -106,6 +106,6 @@ def save_animation(animation: FuncAnimation, path: Path) -> Path:
         raise UsageError(f"{kind} needs ffmpeg, which is not installed. Install it, or choose gif.")
     with figure_style(), TemporaryDirectory() as folder:
         part = Path(folder) / path.name
-        animation.save(str(part), writer=WRITERS[kind](fps=1 / _SECONDS), dpi=_DPI)
+        animation.save(str(part), writer=WRITERS[kind](fps=_PER_SECOND), dpi=_DPI)
         write_whole(path, part.read_bytes())
     return path

@@ -108,7 +108,8 @@ def spoken_shares(shares: pd.DataFrame) -> pd.DataFrame:
     kind[others["token_language"] == "unknown"] = "unknown"
     keys = ["language", "condition", "layer"]
     summed = others.assign(spoken=kind).pivot_table("share", keys, "spoken", aggfunc="sum", sort=False)
-    return summed.reindex(columns=list(SPOKEN)).fillna(0.0).melt(value_name="share", ignore_index=False).reset_index()
+    full = summed.reindex(columns=list(SPOKEN)).fillna(0.0).reset_index()
+    return full.melt(keys, var_name="spoken", value_name="share")
 
 
 def lens_summaries_figure(values: pd.DataFrame) -> Figure:

@@ -36,7 +36,6 @@ def name_at_edge(ax: Axes, ends: Mapping[str, tuple[float, str]], height: float 
 
     Call it when the panel has its limits.
     """
-    written: dict[str, Any] = {"fontsize": 6.5, "fontweight": "bold"} | text
     ordered = sorted(ends.items(), key=lambda end: end[1][0])
     low, high = ax.get_ylim()
     to_axes = ax.get_yscale() != "linear"
@@ -47,11 +46,10 @@ def name_at_edge(ax: Axes, ends: Mapping[str, tuple[float, str]], height: float 
     places = spread(values, height * (high - low))
     if len(places):  # as a whole back into the panel
         places += max(low - places[0], 0) - max(places[-1] - high, 0)
+    at = ("axes fraction", "axes fraction" if to_axes else "data")
+    look: dict[str, Any] = {"fontsize": 6.5, "fontweight": "bold"} | text
     for (name, (_, color)), y in zip(ordered, places, strict=True):
-        ax.annotate(
-            name, (1.01, y), xycoords=("axes fraction", "axes fraction" if to_axes else "data"), va="center",
-            color=color, annotation_clip=False, **written,
-        )  # fmt: skip
+        ax.annotate(name, (1.01, y), xycoords=at, va="center", color=color, annotation_clip=False, **look)
 
 
 def name_lines(ax: Axes, tones: Mapping[str, Tone]) -> None:

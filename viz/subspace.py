@@ -25,7 +25,8 @@ _COLUMNS = ("language", "condition", "position", "layer", "edit", "against", "qu
 def plot_subspace(ax: Axes, rows: pd.DataFrame, edit: str) -> Axes:
     """Draw what an edit changes, by edited layer, with 95% bootstrap bands.
 
-    Coloured: directions of language; grey: random directions of the same rank and size. Dashes tell conditions.
+    Coloured: directions of language; grey: random directions of the same rank and size. Dashes tell conditions, of
+    which two can be told apart.
 
     Args:
         ax: Where to draw.
@@ -37,10 +38,12 @@ def plot_subspace(ax: Axes, rows: pd.DataFrame, edit: str) -> Axes:
         DataError: missing columns.
     """
     _, color = EDITS[edit]
-    for condition, tone in condition_tones(conditions_in(rows)).items():
+    tones = condition_tones(conditions_in(rows))
+    for condition, tone in tones.items():
         for name, hue in ((f"{edit} random", NEUTRAL), (edit, color)):
             line = rows[(rows["edit"] == name) & (rows["condition"] == condition)]
-            draw_line(ax, line, hue, f"{condition} {name}", "delta", 0.15, dashes=tone.dashes, marker="o")
+            dashes = tone.dashes if len(tones) > 1 else ()
+            draw_line(ax, line, hue, f"{condition} {name}", "delta", 0.15, dashes=dashes, marker="o")
     ax.axhline(0, color=theme().ink, linewidth=0.4)
     ax.grid(axis="y")
     return ax
@@ -48,6 +51,8 @@ def plot_subspace(ax: Axes, rows: pd.DataFrame, edit: str) -> Axes:
 
 def subspace_figure(deltas_table: pd.DataFrame) -> Figure:
     """`plot_subspace`, mean over languages: edits (down) by what they change (across).
+
+    More than two conditions stand below one another.
 
     Args:
         deltas_table: `subspace_delta.csv`, see `plot_subspace`.
@@ -59,19 +64,25 @@ def subspace_figure(deltas_table: pd.DataFrame) -> Figure:
     rows = rows_where(
         rows_where(deltas_table, "language", "all", "subspace_delta"), "against", "none", "subspace_delta"
     )
-    tones = condition_tones(conditions_in(rows))
+    conditions = conditions_in(rows)
+    together = [conditions] if len(conditions) < 3 else [[name] for name in conditions]
+    columns = [(names, panel) for names in together for panel in PANELS]
     with figure_style():
-        made = panels(len(EDITS), len(PANELS), 1.6, 0.9)
+        made = panels(len(EDITS), len(columns), 1.6, 0.9)
         for line, edit in zip(made.axes, EDITS, strict=True):
-            for ax, (position, quantity) in zip(line, PANELS, strict=True):
-                plot_subspace(ax, rows[(rows["position"] == position) & (rows["quantity"] == quantity)], edit)
-        made.name_columns(list(PANELS.values()))
+            for ax, (names, (position, quantity)) in zip(line, columns, strict=True):
+                here = (rows["position"] == position) & (rows["quantity"] == quantity)
+                plot_subspace(ax, rows[here & rows["condition"].isin(names)], edit)
+        above = "" if len(together) == 1 else "{}\n"
+        made.name_columns([above.format(names[0]) + PANELS[panel] for names, panel in columns])
         made.name_rows([f"Δ, {title}" for title, _ in EDITS.values()])
         made.name_layers("edited layer")
         handles = [
             *(Line2D([], [], color=color, label=title) for title, color in EDITS.values()),
             Line2D([], [], color=NEUTRAL, label="random, same size"),
-            *tone_handles({name: Tone(theme().ink, tone.dashes, 0) for name, tone in tones.items()}),
         ]
+        if len(together) == 1:
+            dashes = {name: tone.dashes for name, tone in condition_tones(conditions).items()}
+            handles += tone_handles({name: Tone(theme().ink, of, 0) for name, of in dashes.items()})
         add_legend(made.figure, handles, columns=len(handles))
     return made.figure
