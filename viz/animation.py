@@ -102,7 +102,7 @@ def save_animation(animation: FuncAnimation, path: Path) -> Path:
     kind = path.suffix.removeprefix(".")
     if kind not in WRITERS:
         raise UsageError(f"No moving picture of kind {kind!r}. Known: {', '.join(WRITERS)}.")
-    if not WRITERS[kind].isAvailable():  # type: ignore[attr-defined]
+    if not WRITERS[kind].isAvailable():
         raise UsageError(f"{kind} needs ffmpeg, which is not installed. Install it, or choose gif.")
     with figure_style(), TemporaryDirectory() as folder:
         part = Path(folder) / path.name
