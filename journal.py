@@ -9,8 +9,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
 from .display import Displayed
 from .errors import StudyError
 from .files import LOCK, held, open_plain, replace_text
@@ -19,6 +17,7 @@ from .progress import Meter, duration
 NAME = ".progress.json"
 INTERVAL = 1.0  # seconds between two writings, but where a stage begins or ends
 LIVELY = 5.0  # seconds in which a sign of life needs no proof
+COMPLETE = ("finished", "skipped")  # states of a stage
 MOST_BYTES = 2**22  # of a file that may come from a stranger
 
 
@@ -64,7 +63,10 @@ class Standing(Displayed):
 
     def summary(self) -> dict[str, object]:
         times = {name: time.strftime("%F %T", time.localtime(getattr(self, name))) for name in ("began", "told")}
-        stages = {stage.name: f"{stage.state}, {duration(stage.seconds)}" for stage in self.stages}
+        stages = {
+            stage.name: f"{stage.state}, {duration(stage.seconds)}" if stage.seconds else stage.state
+            for stage in self.stages
+        }
         return {"state": self.state, "reason": self.reason, **times, **stages}
 
 
@@ -77,7 +79,8 @@ def journal(folder: Path, stages: Mapping[str, str]) -> Iterator[Callable[[Event
     """
     took: dict[str, float] = {}
     with suppress(StudyError):
-        took = {stage.name: stage.seconds for stage in standing(folder).stages}  # what is complete keeps its time
+        before = standing(folder).stages
+        took = {stage.name: stage.seconds for stage in before if stage.state in COMPLETE}  # it keeps its time
     standings = tuple(StageStanding(name, unit=unit, seconds=took.get(name, 0.0)) for name, unit in stages.items())
     now = time.time()
     kept = _Journal(folder / NAME, Standing("running", now, now, os.getpid(), socket.gethostname(), standings))
@@ -133,6 +136,8 @@ def standing(folder: Path) -> Standing:
     Raises:
         StudyError: nothing tells of a run there, or the file is not what a run writes.
     """
+    from pydantic import TypeAdapter, ValidationError  # slow to import: `babelscope --help` can do without
+
     path = folder / NAME
     try:
         with open_plain(path) as file:

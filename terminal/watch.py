@@ -1,17 +1,18 @@
 """A running study, as one picture or until it ends."""
 
-import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..journal import StageStanding, Standing, standing
+from ..journal import COMPLETE, StageStanding, Standing, standing
 from ..progress import duration
 from .bars import figures
+from .tables import WIDE, screen_width
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.console import Console, Group
 
 EVERY = 1.0  # seconds
 AROUND = 8  # lines of the terminal that are not stages
@@ -27,20 +28,22 @@ def watch(folder: Path, once: bool) -> Standing:
     """
     from rich.console import Console
 
-    console, now = Console(), standing(folder)
-    if once or not sys.stdout.isatty() or console.is_dumb_terminal:
-        console.print(picture(folder, now, len(now.stages)))
-        return now
+    console, now = Console(width=screen_width() or WIDE), standing(folder)
+    if not once and screen_width() and not console.is_dumb_terminal:
+        now = _follow(folder, console)
+    console.print(picture(folder, now, len(now.stages)))
+    return now
+
+
+def _follow(folder: Path, console: "Console") -> Standing:
     from rich.live import Live
 
-    with Live(console=console, auto_refresh=False) as live:
-        while True:
+    now = standing(folder)
+    with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False, transient=True) as live:
+        while now.state == "running":
             live.update(picture(folder, now, max(3, console.height - AROUND)), refresh=True)
-            if now.state != "running":
-                break
             time.sleep(EVERY)
             now = standing(folder)
-        live.update(picture(folder, now, len(now.stages)), refresh=True)
     return now
 
 
@@ -66,14 +69,14 @@ def picture(folder: Path, now: Standing, most: int) -> "Group":
         done = f"{stage.done:,}/{stage.total:,} {stage.unit}" if stage.total else ""
         row = (MARKS.get(stage.state, "?"), stage.name, done, _told(stage, now))
         table.add_row(*(Text(text, style=STYLES.get(stage.state, "")) for text in row))
-    complete = sum(stage.state in ("finished", "skipped") for stage in now.stages)
+    complete = sum(stage.state in COMPLETE for stage in now.stages)
     counted = f"{complete} of {len(now.stages)} stages complete"
     left_out = len(now.stages) - len(shown)
     return Group(
         Text(f"{folder}: {now.state}, {counted}", style="bold"),
         *([Text(now.reason)] if now.reason else []),
         table,
-        Text(f"{left_out} more stages" if left_out else "", style="dim"),
+        *([Text(f"{left_out} more stages", style="dim")] if left_out else []),
         Text(_heard(now), style="dim"),
     )
 
