@@ -17,9 +17,10 @@ from .pca import stack_conditions
 from .projection_quality import mean_displacement, turned_onto
 from .umap_projection import EPOCHS, centred, fit_umap, neighborhoods, quality_table, usable_neighbors, varies
 
+Picture = Float[np.ndarray, "row 2"]
+
 # The library looks from -_REACH up to, but not at, +_REACH: with 2 both neighbouring layers are within reach.
 _REACH = 2
-Picture = Float[np.ndarray, "row 2"]
 _WIDTH = 10.0  # of the first layer's start, from the centre to the farthest point: the library's own
 
 
@@ -37,7 +38,7 @@ def aligned_umap_tables(
     """UMAP of each layer, all conditions together, in which a row is drawn to its own place one layer before and after.
 
     AlignedUMAP of umap-learn, as described by Dadu et al. (2023, doi 10.1016/j.patter.2023.100741): all layers are laid
-    out at once, and at each of its steps a row i of layer l also moves by
+    out at once, and in each of UMAP's steps another force acts on a row:
         regularisation * J * (its place in the neighbouring layer - its place),
     J being the Jaccard index of its neighbours in the two layers (edges of UMAP's graphs): a row whose neighbours are
     others is not drawn. The library's layout is called with exact neighbours and a start from principal components,
@@ -177,7 +178,7 @@ class _Layout:
 
         edges = [graph.tocoo() for graph in self.graphs]
         rhythm = _typed([make_epochs_per_sample(edge.data, EPOCHS) for edge in edges])
-        places = _typed([np.ascontiguousarray(start, np.float32) for start in self.starts])
+        places = _typed([np.array(start, np.float32, order="C") for start in self.starts])  # copies: it moves them
         a, b = find_ab_params(1.0, self.min_dist)
         return [
             np.asarray(picture)
