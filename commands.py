@@ -200,8 +200,9 @@ def plot(
 
     Args:
         sources: folders with CSV tables and single tables, or cache files, the base first.
-        languages, layers: those to draw; None: all in the tables.
-        style, width, formats: see `draw_figures`.
+        languages: those to draw; None: all in the tables.
+        layers: the same.
+        style: see `draw_figures`, as for width and formats.
         animate: `gif` or `mp4`: projections also as moving pictures, layer after layer.
         probes: what to compute from caches.
 

@@ -20,7 +20,7 @@ from babelscope.errors import BabelscopeError
 from babelscope.files import working_in
 from babelscope.memory import halving
 from babelscope.models import check_adapter, open_model, resolve
-from babelscope.packaged import PACKAGED, import_packaged
+from babelscope.packaged import PACKAGED, import_model
 from babelscope.ranks import Ranks, current, local_gpu, refuse_fsdp
 from babelscope.tasks import Asking, Prompt, few_shot_prompts, load_task, question_pairs
 from babelscope.training import Recipe, train
@@ -98,7 +98,7 @@ def not_imported(scene: Scene) -> None:
 def not_installed(scene: Scene) -> None:
     home(scene)
     scene.patch.setitem(sys.modules, PACKAGED["gemma-3-270m"].module, None)
-    import_packaged("gemma-3-270m")
+    import_model("gemma-3-270m")
 
 
 def no_network(scene: Scene) -> None:

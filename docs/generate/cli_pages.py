@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_type_hints
 
-from babelscope.cli import app
+from babelscope.cli import app, options
 from typer import Typer
 from typer.models import ArgumentInfo, OptionInfo
 
@@ -52,8 +52,12 @@ def _index() -> str:
     lines = [
         "# Command line",
         "",
-        f"Every command has `--help` and `--json`. `{PROGRAM} --debug ...` shows the traceback of an error.",
-        "Exit codes: 0, it worked; 1, it failed; 2, something impossible was asked for.",
+        "Every command has `--help` and `--json`. Exit codes: 0, it worked; 1, it failed; 2, something impossible was",
+        "asked for. These options may stand anywhere on the line:",
+        "",
+        "| option | default | |",
+        "|---|---|---|",
+        *_parameters(options),
         "",
         "| command | |",
         "|---|---|",
