@@ -208,12 +208,7 @@ def accuracy_delta_table(
         counts = np.array([(base.language == language).sum() for language in base.languages])
         before, after = estimates(base, draws, seed), estimates(same, draws, seed)
         accuracy, auc, calibrated = (paired_delta(before[name], after[name], counts) for name in QUANTITIES)
-        p = np.array(
-            [
-                mcnemar_exact(base.correct[base.language == language], same.correct[base.language == language])
-                for language in base.languages
-            ]
-        )
+        p = accuracy_p(base, same)
         columns: dict[str, object] = {
             "language": base.languages,
             "trained": [language in trained for language in base.languages],
@@ -231,6 +226,12 @@ def accuracy_delta_table(
         }
         tables.append(pd.DataFrame(columns))
     return _concat(tables, _DELTA_COLUMNS)
+
+
+def accuracy_p(base: Answers, same: Answers) -> Float[np.ndarray, " language"]:
+    """Exact McNemar of two single runs on the same rows, for each language."""
+    rows = [base.language == language for language in base.languages]
+    return np.array([mcnemar_exact(base.correct[own], same.correct[own]) for own in rows])
 
 
 def _prefixed(name: str, delta: Delta) -> dict[str, object]:

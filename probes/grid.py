@@ -14,7 +14,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from ..errors import DataError
-from .accuracy import QUANTITIES, Answers, estimates, paired
+from .accuracy import QUANTITIES, Answers, accuracy_p, estimates, paired
 from .statistics import Delta, Estimate, bootstrap_p, difference, holm, paired_delta, percentile_interval
 
 GROUPS = ("seen", "unseen", "all")
@@ -115,13 +115,16 @@ def grid_delta_table(measured: Sequence[Measured], against: Mapping[str, Sequenc
     Args:
         against: condition -> the conditions it is compared with, in the same test (base; its copy control).
 
-    Intervals and p are of the paired bootstrap over ids; Holm runs over the languages of one comparison. spread is the
-    standard deviation of the difference over repeats.
+    Intervals and p are of the paired bootstrap over ids, but for the p of the accuracy of two single runs, which is
+    McNemar's, exact; Holm runs over the languages of one comparison. spread is the standard deviation of the
+    difference over repeats.
     """
     rows = []
     for one, reference in _comparisons(measured, against):
         for quantity in QUANTITIES:
             delta = paired_delta(reference.estimates[quantity], one.estimates[quantity], one.n)
+            if quantity == "accuracy" and len(one.cell.answers) == len(reference.cell.answers) == 1:
+                delta = replace(delta, p_value=accuracy_p(*reference.cell.answers, *one.cell.answers))
             adjusted = holm(delta.p_value)
             apart = _repeated_differences(reference, one, quantity)
             for i, language in enumerate(one.languages):

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.colors import to_hex, to_rgb
 
+from ..probes.paired_tables import ALL
 from .alignment_matrix import by_family
 from .page_arrays import alignment, clouds, lens, packed, sampled_ids
 from .style import THEMES, condition_tones, language_color, language_marker
@@ -74,7 +75,8 @@ def _sections(study: Study, n_studies: int) -> dict[str, Any]:
     conditions += [name for name in study.curves if name not in conditions]
     found = [t["language"] for t in (*tables.values(), study.texts) if t is not None and "language" in t]
     found += [tables["alignment_matrix"]["language_a"]] if "alignment_matrix" in tables else []
-    languages = by_family([str(code) for column in found for code in pd.unique(column)])
+    codes = [str(code) for column in found for code in pd.unique(column)]
+    languages = by_family([code for code in codes if code != ALL])  # means over languages are no language
     ids, n_ids = sampled_ids(tables, study.texts, len(languages), len(conditions), n_studies)
     return {
         "name": study.name,
