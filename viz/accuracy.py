@@ -229,7 +229,7 @@ def _label_languages(ax: Axes, rows: list[_Row]) -> None:
     """Codes at the left, trained ones bold with a dagger."""
     trained = {row.language: row.trained for row in sorted(rows, key=lambda row: row.y)}
     ax.set_yticks(range(len(trained)), [f"{language} †" if it else language for language, it in trained.items()])
-    for text, it in zip(ax.get_yticklabels(), trained.values(), strict=True):
+    for text, it in zip(ax.get_yticklabels(), trained.values(), strict=False):  # hidden ones are not there
         text.set_fontweight("bold" if it else "normal")
     ax.set_ylim(-0.7, len(trained) - 0.3)
 
