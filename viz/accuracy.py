@@ -150,7 +150,7 @@ def _differences_figure(delta_table: pd.DataFrame, conditions: list[str], quanti
         made.name_columns(conditions)
         add_note(made.figure, f"difference in {_NAMES[quantity]} from the base (95% interval)")
         trained = bool(delta_table["trained"].any())
-        add_legend(made.figure, _legend_of_differences(trained), columns=5)
+        add_legend(made.figure, _legend_of_differences(trained), columns=5, side="upper")
     return made.figure
 
 
