@@ -40,9 +40,10 @@ def test_frames_tell_layer_and_quality_and_keep_limits_and_colours():
         figure, limits = animation._fig, set()
         for layer in LAYERS:
             animation._draw_frame(layer)
-            assert figure.get_suptitle() == f"layer {layer} of 18"
-            assert "PC1 20%" in figure.get_supxlabel()
-            assert "silhouette: language 0.20" in figure.get_supxlabel()
+            title, quality = figure.get_suptitle().split("\n")
+            assert title == f"layer {layer} of 18"
+            assert quality.startswith("PC1 20%")
+            assert "silhouette: language 0.20" in quality
             assert [ax.get_title() for ax in figure.axes] == ["base", "aligned"]
             limits |= {(ax.get_xlim(), ax.get_ylim()) for ax in figure.axes}
         (english, *_) = figure.axes[0].collections

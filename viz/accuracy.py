@@ -150,7 +150,7 @@ def _differences_figure(delta_table: pd.DataFrame, conditions: list[str], quanti
         made.name_columns(conditions)
         add_note(made.figure, f"difference in {_NAMES[quantity]} from the base (95% interval)")
         trained = bool(delta_table["trained"].any())
-        add_legend(made.figure, _legend_of_differences(trained), columns=5)
+        add_legend(made.figure, _legend_of_differences(trained), columns=5, side="upper")
     return made.figure
 
 
@@ -229,7 +229,7 @@ def _label_languages(ax: Axes, rows: list[_Row]) -> None:
     """Codes at the left, trained ones bold with a dagger."""
     trained = {row.language: row.trained for row in sorted(rows, key=lambda row: row.y)}
     ax.set_yticks(range(len(trained)), [f"{language} †" if it else language for language, it in trained.items()])
-    for text, it in zip(ax.get_yticklabels(), trained.values(), strict=True):
+    for text, it in zip(ax.get_yticklabels(), trained.values(), strict=False):  # hidden ones are not there
         text.set_fontweight("bold" if it else "normal")
     ax.set_ylim(-0.7, len(trained) - 0.3)
 

@@ -43,16 +43,13 @@ def projection_animation(
     def draw(layer: int) -> tuple[()]:
         with figure_style():
             now = points[points["layer"] == layer]
-            told = (
-                quality_text(quality[quality["layer"] == layer], kind).replace("\n", "   ", 1).replace("\n", "   ", 2)
-            )
-            figure.suptitle(f"layer {layer} of {layers[-1]}", fontweight="bold")
+            told = quality_text(quality[quality["layer"] == layer], kind).replace("\n", "   ")
+            figure.suptitle(f"layer {layer} of {layers[-1]}\n{told}", fontsize=7)
             for ax, condition in zip(axes, conditions, strict=True):
                 ax.clear()
                 plot_projection(ax, now[now["condition"] == condition], kind)
                 frame(ax, limits)
                 ax.set_title(condition, fontweight="bold")
-            figure.supxlabel(told, fontsize=6)
             figure.draw_without_rendering()
             for ax in axes:
                 name_centres(ax)

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from ..errors import DataError
 from .accuracy import condition_offsets, point_style
-from .legends import add_legend
+from .legends import add_legend, add_note
 from .panels import panels
 from .style import NEUTRAL, ONE_COLUMN, condition_tones, figure_style, page_width
 from .tables import conditions_in, require, rows_where
@@ -38,7 +38,7 @@ def plot_predicted_share(ax: Axes, share_table: pd.DataFrame, label: str | None 
     missing = set(rows["language"]) - set(place)
     if missing:
         raise DataError(f"predicted_share table: {sorted(missing)[0]!r} has no rows of condition {conditions[0]!r}")
-    steps = condition_offsets(len(conditions))
+    steps = [0.7 * step for step in condition_offsets(len(conditions))]  # nearer to one another than to the next row
     for (name, tone), step in zip(condition_tones(conditions).items(), steps, strict=True):
         own = rows[rows["condition"] == name]
         y = own["language"].map(place).to_numpy(dtype=float) + step
@@ -75,9 +75,12 @@ def predicted_share_figure(share_table: pd.DataFrame) -> Figure:
         for ax, (label, names) in zip(made.axes[0], columns, strict=True):
             plot_predicted_share(ax, share_table[share_table["condition"].isin(names)], label)
             if len(together) > 1:
-                ax.set_title(names[-1])
+                ax.set_title(names[-1] if len(shown) == 1 else f"{names[-1]}: “{label}”")
+                ax.set_xlabel("")
         handles, told = made.axes[0, 0].get_legend_handles_labels()
         if len(together) > 1:
             handles[told.index(together[0][1])].set_label("the condition above")
-        add_legend(made.figure, handles, columns=4)
+            what = f"answers “{shown[0]}”" if len(shown) == 1 else "each answer"
+            add_note(made.figure, f"share of {what} (95% interval)")
+        add_legend(made.figure, handles, columns=4, side="lower" if len(together) == 1 else "upper")
     return made.figure

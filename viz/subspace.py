@@ -1,5 +1,7 @@
 """Removal of the language subspace and steering, by layer, beside random edits of the same size."""
 
+import textwrap
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -75,7 +77,7 @@ def subspace_figure(deltas_table: pd.DataFrame) -> Figure:
                 plot_subspace(ax, rows[here & rows["condition"].isin(names)], edit)
         above = "" if len(together) == 1 else "{}\n"
         made.name_columns([above.format(names[0]) + PANELS[panel] for names, panel in columns])
-        made.name_rows([f"Δ, {title}" for title, _ in EDITS.values()])
+        made.name_rows([textwrap.fill(f"Δ, {title}", 16) for title, _ in EDITS.values()])
         made.name_layers("edited layer")
         handles = [
             *(Line2D([], [], color=color, label=title) for title, color in EDITS.values()),
