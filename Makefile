@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test test-launch test-notebook test-browser test-real check docs gallery bench
+.PHONY: demo test test-slow test-notebook test-browser test-real check docs gallery bench
 
 demo: $(INSTALLED)
 	$(BIN)/babelscope models import gemma-3-270m --accept-terms
@@ -11,8 +11,8 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/pytest
 
-test-launch: $(INSTALLED)
-	$(BIN)/pytest -m launch
+test-slow: $(INSTALLED)
+	$(BIN)/pytest -m slow
 
 test-notebook: $(INSTALLED)
 	$(BIN)/pytest -m 'notebook and not real'

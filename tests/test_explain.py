@@ -160,6 +160,7 @@ def nulls(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Callable[[str],
     return explanations(folder / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("condition", ["still", "shuffled"])
 def test_nothing_learnt_is_no_evidence(nulls: dict[str, list[Answer]], condition: str) -> None:
     assert said(nulls, ANSWERS, condition).answer.startswith("No evidence that the answers changed")
@@ -167,5 +168,6 @@ def test_nothing_learnt_is_no_evidence(nulls: dict[str, list[Answer]], condition
     assert "has a part" not in said(nulls, CONTROL, condition).answer.removeprefix("No evidence that translation ")
 
 
+@pytest.mark.slow
 def test_what_did_not_move_is_not_said_to_have_moved(nulls: dict[str, list[Answer]]) -> None:
     assert said(nulls, ALIGNMENT, "still").answer.startswith("No evidence that any")

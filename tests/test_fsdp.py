@@ -48,7 +48,7 @@ def assert_same(found: Path, wanted: Path) -> None:
     assert any(values.abs().max() > 1e-4 for name, values in one.items() if "lora_B" in name)  # something was learnt
 
 
-@pytest.mark.launch
+@pytest.mark.slow
 def test_fsdp_trains_the_adapter_of_one_process(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
     options = ["--pairs", "de-en", "--number", "24", "--dtype", "float32", "--device", "cpu"]
     command = ["-m", "babelscope", "train", "--model", str(tiny_folder("llama")), *options]
@@ -81,7 +81,7 @@ def stop_and_go_on(folder: str, out: str) -> None:
     assert went_on[0] == UNEVEN.validate_every
 
 
-@pytest.mark.launch
+@pytest.mark.slow
 def test_uneven_shares_and_interruptions_change_nothing(tiny: Callable[..., Model], tmp_path: Path) -> None:
     """qwen2 ties its unembedding to its embedding."""
     model = tiny("qwen2")

@@ -74,6 +74,7 @@ def read(path: Path) -> list[np.ndarray] | None:
         assert time.perf_counter() - started < SLOWEST
 
 
+@pytest.mark.slow
 def test_accidents_in_index_and_shards_never_change_a_number(cached: Path) -> None:
     wanted = everything(cached)
     files = {file: file.read_bytes() for file in [cached, *cached.parent.rglob("0*.h5")]}
@@ -91,6 +92,7 @@ def test_accidents_in_index_and_shards_never_change_a_number(cached: Path) -> No
     assert refused > FILES / 4
 
 
+@pytest.mark.slow
 def test_forged_indices_are_read_or_refused(cached: Path) -> None:
     whole = cached.read_bytes()
     rng = random.Random(1)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from babelscope.errors import DataError
 from babelscope.probes.attribution import attribution_tables, components, label_pairs
-from babelscope.viz.attribution import plot_attribution, plot_attribution_heads
+from babelscope.viz.attribution import attribution_figure, attribution_heads_figure
 
 LANGUAGES = ("en", "de", "sw")
 PARTS = components(2, 3)
@@ -60,13 +60,13 @@ def test_bad_arrays_are_named() -> None:
 
 def test_figures_show_the_pooled_rows() -> None:
     values, deltas = planted()
-    figure = plot_attribution(values)
+    figure = attribution_figure(values)
     lines = {line.get_gid(): line for line in figure.axes[1].lines}
     wanted = values.query("language == 'all' and kind == 'mlp' and condition == 'aligned'")
     np.testing.assert_allclose(lines["aligned"].get_xydata(), wanted[["layer", "value"]])
-    heads = plot_attribution_heads(values, deltas)
+    heads = attribution_heads_figure(values, deltas)
     image = heads.axes[2].images[0]
     np.testing.assert_allclose(image.get_array()[1, 1], 1.0)
     np.testing.assert_allclose(np.delete(image.get_array().ravel(), 3), 0, atol=1e-12)
     with pytest.raises(DataError, match="no rows with language = 'all'"):
-        plot_attribution(values[values["language"] != "all"])
+        attribution_figure(values[values["language"] != "all"])

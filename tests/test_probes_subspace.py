@@ -16,7 +16,7 @@ from babelscope.probes.answer_estimates import answer_estimates
 from babelscope.probes.language_subspace import language_subspace, random_basis, steering_vector
 from babelscope.probes.steering import Edited, share_estimates, steering_tables
 from babelscope.tasks.identify import identify
-from babelscope.viz.subspace import plot_subspace
+from babelscope.viz.subspace import subspace_figure
 from sklearn.decomposition import PCA
 
 WIDTH = 24
@@ -164,9 +164,9 @@ def test_tables_tell_effects_from_controls() -> None:
 
 def test_the_figure_shows_the_pooled_differences() -> None:
     _, deltas, _ = tables()
-    figure = plot_subspace(deltas)
+    figure = subspace_figure(deltas)
     lines = {line.get_gid(): line for line in figure.axes[4].lines}
     np.testing.assert_allclose(lines["aligned steer"].get_xydata(), [[4, 0.5]])
     np.testing.assert_allclose(lines["base steer random"].get_xydata(), [[4, 0]])
     with pytest.raises(DataError, match="missing column"):
-        plot_subspace(deltas.drop(columns="against"))
+        subspace_figure(deltas.drop(columns="against"))

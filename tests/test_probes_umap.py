@@ -162,7 +162,7 @@ def test_aligned_points_are_labelled_as_those_of_umap(
 def test_rows_stay_where_their_neighbours_stay_and_only_there(aligned: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     by_layer = aligned[1].set_index("layer")
     assert by_layer.loc[2, ["displacement", "displacement_separate"]].isna().all(axis=None)
-    assert (by_layer.loc[5, "displacement"] < 0.1).all()
+    assert (by_layer.loc[5, "displacement"] < 0.2).all()
     assert (by_layer.loc[5, "displacement"] < by_layer.loc[5, "displacement_separate"] / 2).all()
     assert (by_layer.loc[9, "displacement"] > 0.7).all()
     assert (by_layer["trustworthiness"] > 0.95).all()

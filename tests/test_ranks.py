@@ -10,7 +10,7 @@ import yaml
 from jobs import launch
 from safetensors.torch import load_file
 
-pytestmark = pytest.mark.launch
+pytestmark = pytest.mark.slow
 
 
 def together(n: int, *arguments: str) -> None:

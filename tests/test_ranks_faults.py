@@ -113,7 +113,7 @@ def test_ranks_on_a_busy_output_are_refused(processes: ForkServerContext, tiny_f
     assert result(tmp_path) == {}
 
 
-@pytest.mark.launch
+@pytest.mark.slow
 def test_a_rank_that_fails_under_torchrun_is_heard_and_the_next_run_finishes(
     tiny_folder: Build, tmp_path: Path
 ) -> None:
@@ -134,7 +134,7 @@ def test_a_rank_that_fails_under_torchrun_is_heard_and_the_next_run_finishes(
     assert shards == result(tmp_path / "one" / "base.h5.shards")
 
 
-@pytest.mark.launch
+@pytest.mark.slow
 def test_training_resumes_after_torchrun_and_its_ranks_are_killed(tiny_folder: Build, tmp_path: Path) -> None:
     options = ["--pairs", "de-en", "--number", "240", "--dtype", "float32", "--device", "cpu"]
     arguments = ["train", "--model", str(tiny_folder("llama")), *options, "--out"]
