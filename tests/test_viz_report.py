@@ -34,6 +34,14 @@ def cells(html: str) -> list[str]:
     return re.findall(r"<td[^>]*>(.*?)</td>", html)
 
 
+def test_many_figures_behind_an_answer_start_folded():
+    behind = [f"layer {n}" for n in range(7)]
+    html = page(explained=[("zh", [("Where?", "In seven layers.", behind), ("Who?", "All.", behind[:6])])])
+    assert html.count("<summary>") == html.count("<details>") == 1
+    assert "<summary>7 figures</summary>" in html
+    assert all(figure in html for figure in behind)
+
+
 def test_everything_is_in_the_page_and_nothing_outside_it():
     html = page(
         verdict=["Accuracy rose."],

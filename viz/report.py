@@ -26,6 +26,7 @@ from .page_data import Study, page_data
 
 MOST_ROWS = 200  # of a table that are shown; the CSV holds all
 SHORT = 30  # rows; longer tables start folded
+FEW = 6  # figures behind an answer; more start folded
 MOST_CARRIED = 12_500_000  # characters of data, figures and CSV files; the latter get what is left, the smallest first
 # In the order in which they build upon one another.
 SCRIPTS = (
@@ -78,6 +79,7 @@ def render_report(
         title=title,
         verdict=verdict,
         explained=explained,
+        few=FEW,
         figures=pictures,
         tables=[_table(name, table, downloads, len((csv or {}).get(name, b""))) for name, table in tables],
         provenance=provenance,
