@@ -319,13 +319,14 @@ def probe(
     """Analyse caches; write tables and figures. Example: `babelscope probe pca base.h5 aligned.h5 --out results`"""
     from . import commands
     from .analyses import ANALYSES, Settings
-    from .results import draw_figures, write_tables
+    from .results import draw_figures, remove_older, write_tables
 
     settings = Settings(
         draws, seed, pivot, layer_numbers(layers), limit=limit, device=device, corpus=corpus, scratch=out / ".parts"
     )
     with progress(name, ANALYSES[name].unit if name in ANALYSES else "parts") as report:
         tables = commands.probe(name, *caches, settings=settings, on_progress=report)
+    remove_older(tables, out)
     paths = write_tables(tables, out / "tables")
     with progress("figures", "figures") as report:
         paths += draw_figures(tables, out / "figures", on_progress=report)

@@ -45,6 +45,19 @@ def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]
     return paths
 
 
+def remove_older(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
+    """Remove what an earlier run of the same probe left in `folder`, and this one, with these tables, does not make.
+
+    Those are tables named after one of its own (`x_delta` after `x`), and the figures that are drawn from them.
+    """
+    there = {path.stem: path for path in (folder / "tables").glob("*.csv")}
+    older = {name for name in there if name not in tables and any(name.startswith(f"{own}_") for own in tables)}
+    figures = [drawing.name for drawing in drawings() if older & set(drawing.tables)]
+    pictures = [path for name in figures for path in (folder / "figures").glob(f"{name}.*")]
+    for path in [*(there[name] for name in older), *pictures]:
+        path.unlink()
+
+
 def write_text(path: Path, text: str) -> None:
     try:
         write_whole(path, text.encode())

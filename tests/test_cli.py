@@ -108,6 +108,14 @@ def test_probe_writes_tables_and_figures(caches: Path, tmp_path: Path, name: str
     assert "<html" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+def test_probe_leaves_nothing_older_of_its_own(caches: Path, tmp_path: Path) -> None:
+    for given in (("pca", "base.h5"), ("linear", "base.h5", "aligned.h5"), ("linear", "base.h5")):
+        files = [caches / name for name in given[1:]]
+        assert invoke("probe", given[0], *files, "--out", tmp_path, "--draws", 100, "--layers", "1").exit_code == 0
+    assert {path.stem for path in (tmp_path / "tables").iterdir()} == {"pca", "pca_variance", "linear_probe"}
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"pca", "linear_probe"}
+
+
 def test_plot_draws_caches_and_tables_as_it_is_told(caches: Path, tmp_path: Path) -> None:
     base, aligned = caches / "base.h5", caches / "aligned.h5"
     shape = ("--languages", "en,sw", "--layers", "1,3", "--style", "dark", "--width", "one")
