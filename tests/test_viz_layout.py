@@ -30,7 +30,7 @@ LONG = ["base", "translation-zh-de", "copy-control-zh-de"]
     [
         (20, TWO, "two", ("accuracy", "predicted_share", "logit_lens", "alignment", "alignment_delta", "pca")),
         (3, LONG, "two", ("accuracy", "predicted_share", "alignment", "pca", "transplant", "concept_patching")),
-        (6, TWO, "one", ("accuracy", "alignment", "attribution_heads", "alignment_agreement", "logit_lens", "repair")),
+        (2, TWO, "one", ("accuracy", "alignment", "attribution_heads", "alignment_agreement", "logit_lens", "repair")),
     ],
     ids=["many languages", "long names", "one column"],
 )

@@ -34,7 +34,7 @@ _DELTA_COLUMNS = {
 _VALUE_COLUMNS = {"accuracy": ("accuracy", "ci_low", "ci_high"), "auc": ("auc", "auc_ci_low", "auc_ci_high")}
 _NAMES = {"accuracy": "accuracy", "auc": "AUC"}
 _ROW = 0.165  # inches per language and condition: two lines of type do not touch
-_MARGIN = 1.1  # inches for axis labels and legend
+_MARGIN = {"wide": 1.1, "narrow": 1.9}  # inches for axis labels and legend, which has more rows on a narrow page
 
 
 class _Row(NamedTuple):
@@ -113,10 +113,11 @@ def accuracy_figure(
     """
     rows = _delta_rows(delta_table, quantity)
     conditions = list(dict.fromkeys(row.condition for row in rows))
-    if _ROW * len(rows) + _MARGIN > TALLEST:
+    height = _ROW * len(rows) + _MARGIN["narrow" if page_width() < NARROW else "wide"]
+    if height > TALLEST:
         return _differences_figure(delta_table, conditions, quantity)
     with figure_style():
-        figure = Figure(figsize=(page_width(), _ROW * len(rows) + _MARGIN), layout="constrained")
+        figure = Figure(figsize=(page_width(), height), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
         plot_accuracy((left, right), delta_table, accuracy_table, quantity, chance)
         handles = _legend(conditions, accuracy_table is not None, any(row.trained for row in rows))
