@@ -26,11 +26,11 @@ class Displayed:
 def as_html(title: str, rows: Mapping[str, object]) -> str:
     """A table of two columns; all text is escaped."""
     lines = "".join(
-        f'<tr><th style="text-align:left">{escape(str(name))}</th>'
+        f'<tr><th style="text-align:left; vertical-align:top">{escape(str(name))}</th>'
         f'<td style="text-align:left; white-space:pre-wrap">{escape(_brief(value, LONGEST))}</td></tr>'
         for name, value in rows.items()
     )
-    return f"<table><caption>{escape(title)}</caption>{lines}</table>"
+    return f'<table><caption style="text-align:left">{escape(title)}</caption>{lines}</table>'
 
 
 def _brief(value: Any, longest: int) -> str:
