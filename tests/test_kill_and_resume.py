@@ -46,7 +46,9 @@ def inputs(
     return {capture_job: model, training_job: model, merge_job: folder, upgrade_job: folder / "old.h5"}
 
 
-@pytest.mark.parametrize("job", [capture_job, training_job, merge_job, upgrade_job])
+@pytest.mark.parametrize(
+    "job", [capture_job, training_job, *(pytest.param(job, marks=pytest.mark.slow) for job in (merge_job, upgrade_job))]
+)
 def test_killed_at_random_moments_it_resumes_to_the_same_bytes(
     processes: ForkServerContext, inputs: dict[Job, Path], tmp_path: Path, job: Job
 ) -> None:

@@ -87,6 +87,7 @@ def test_when_one_rank_fails_the_other_ends_and_the_next_run_finishes(
     assert result(tmp_path) == whole[job]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", [capture_job, training_job])
 def test_two_ranks_killed_at_random_moments_resume_to_the_same_bytes(
     processes: ForkServerContext, tiny_folder: Build, whole: dict[Job, dict[str, bytes]], tmp_path: Path, job: Job
