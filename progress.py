@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 SECONDS_TO_KNOW = 0.05  # a rate over less time is noise
 
 
+@runtime_checkable
 class Progress(Protocol):
     """What a long step calls: units done, units in all, and tokens that went through the model for it so far.
 

@@ -45,9 +45,7 @@ ANALYSES: dict[str, Analysis] = {
     "tuned-lens": Analysis("What does each layer already know?", tuned_lens, ("last",)),
     "pca": Analysis("Where do languages lie, in the directions of most variance?", pca, ("mean",), unit="layers"),
     "umap": Analysis("Which states are neighbours?", umap, ("mean",), unit="layers"),
-    "aligned-umap": Analysis(
-        "How do neighbourhoods change from layer to layer?", aligned_umap, ("mean",), unit="layers"
-    ),
+    "aligned-umap": Analysis("How do neighbourhoods change from layer to layer?", aligned_umap, ("mean",)),
     "alignment": Analysis("Do translations have like states?", alignment, ("last", "mean"), pivot=True, unit="layers"),
     "linear": Analysis(
         "What can a linear classifier read, also across languages?", linear, ("last", "mean"), pivot=True, unit="layers"

@@ -1,6 +1,6 @@
 """UMAPs of several layers that are laid out together, so that each state can be followed from layer to layer."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise, starmap
@@ -13,11 +13,14 @@ from scipy.sparse import csr_matrix
 from sklearn.decomposition import PCA
 
 from ..errors import DataError
+from ..progress import Progress, Steps, silent
 from .pca import stack_conditions
-from .projection_quality import mean_displacement, turned_onto
-from .umap_projection import EPOCHS, centred, fit_umap, neighborhoods, quality_table, usable_neighbors, varies
+from .projection_quality import mean_displacement, silhouettes, turned_onto
+from .umap_projection import centred, fit_umap, neighborhoods, quality_table, usable_neighbors, varies
 
 Picture = Float[np.ndarray, "row 2"]
+
+_EPOCHS = 100  # half of what a single UMAP gets, for twice the speed: the library's layout of several is slow
 
 # The library looks from -_REACH up to, but not at, +_REACH: with 2 both neighbouring layers are within reach.
 _REACH = 2
@@ -33,7 +36,7 @@ def aligned_umap_tables(
     n_neighbors: int = 15,
     min_dist: float = 0.1,
     regularisation: float = 0.01,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Progress = silent,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """UMAP of each layer, all conditions together, in which a row is drawn to its own place one layer before and after.
 
@@ -46,8 +49,8 @@ def aligned_umap_tables(
 
     points and quality have the columns of `umap_table`. Places can be compared over layers. quality has further
     columns: regularisation; displacement, of rows from the layer before (see `mean_displacement`; NaN in the first
-    layer); and, of UMAPs of the same layers and seeds that were fitted separately, displacement_separate (each
-    picture turned onto the one before) and trustworthiness_separate.
+    layer); and, of UMAPs of the same layers, seeds and epochs (100) that were fitted separately, displacement_separate
+    (each picture turned onto the one before), trustworthiness_separate and silhouette_language_separate.
 
     Layers come in ascending order; those whose states do not vary at all (layer 0 at the last prompt token) are left
     out. Time: about twice that of `umap_table` for the layers, and some seconds of compiling for each seed. Memory:
@@ -59,15 +62,16 @@ def aligned_umap_tables(
     """
     rows, labels = _stack(states_by_layer, languages, ids)
     neighbors = usable_neighbors(len(labels), n_neighbors, seeds)
+    step = Steps(on_progress, len(rows) + len(seeds))
     separate = []
     for states in rows.values():
         separate.append(_fit_separately(states, neighbors, seeds, min_dist))
-        on_progress(len(separate), len(rows) + len(seeds))
+        step()
     layout = _Layout([layer.graph for layer in separate], _starts(rows.values()), min_dist, regularisation)
     by_seed = []
     for seed in seeds:
         by_seed.append(layout.drawn(seed))
-        on_progress(len(rows) + len(by_seed), len(rows) + len(seeds))
+        step()
 
     moved = _displacements(by_seed)
     by_seed_separate = zip(*(layer.pictures for layer in separate), strict=True)
@@ -85,6 +89,10 @@ def aligned_umap_tables(
                 displacement=moved[:, n],
                 displacement_separate=moved_separate[:, n],
                 trustworthiness_separate=separate[n].trust,
+                silhouette_language_separate=[
+                    silhouettes(picture, labels[["language"]])["silhouette_language"]
+                    for picture in separate[n].pictures
+                ],
             )
         )
         points.append(labels.assign(layer=layer, position=position, umap1=pictures[0][:, 0], umap2=pictures[0][:, 1]))
@@ -126,7 +134,7 @@ def _fit_separately(
     states: Float[np.ndarray, "row d_model"], n_neighbors: int, seeds: Sequence[int], min_dist: float
 ) -> _Separate:
     near = neighborhoods(states, n_neighbors)
-    models = [fit_umap(states, near, seed, min_dist) for seed in seeds]
+    models = [fit_umap(states, near, seed, min_dist, _EPOCHS) for seed in seeds]
     pictures = [np.asarray(model.embedding_) for model in models]
     return _Separate(models[0].graph_, pictures, [near.trustworthiness(picture) for picture in pictures])
 
@@ -177,13 +185,13 @@ class _Layout:
         from umap.umap_ import find_ab_params, make_epochs_per_sample
 
         edges = [graph.tocoo() for graph in self.graphs]
-        rhythm = _typed([make_epochs_per_sample(edge.data, EPOCHS) for edge in edges])
+        rhythm = _typed([make_epochs_per_sample(edge.data, _EPOCHS) for edge in edges])
         places = _typed([np.array(start, np.float32, order="C") for start in self.starts])  # copies: it moves them
         a, b = find_ab_params(1.0, self.min_dist)
         return [
             np.asarray(picture)
             for picture in optimize_layout_aligned_euclidean(
-                places, places, _typed([edge.row for edge in edges]), _typed([edge.col for edge in edges]), EPOCHS,
+                places, places, _typed([edge.row for edge in edges]), _typed([edge.col for edge in edges]), _EPOCHS,
                 rhythm, self.weights, self.relations, np.random.default_rng(seed).integers(2**31, size=3), a=a, b=b,
                 lambda_=self.regularisation, parallel=False, move_other=True,
             )

@@ -15,7 +15,7 @@ from .pca import stack_conditions
 from .projection_quality import mean_disparity, silhouettes, trustworthiness
 
 _LEAST_ROWS = 5  # fewer have no neighbourhoods to speak of
-EPOCHS = 200  # UMAP's own choice for 10,000 rows and more
+_EPOCHS = 200  # UMAP's own choice for 10,000 rows and more
 _START = "pca"  # languages often form islands without a link between them, which UMAP's own start puts at random
 
 
@@ -117,13 +117,15 @@ def _nearest(
     return near
 
 
-def fit_umap(states: Float[np.ndarray, "row d_model"], near: Neighborhoods, seed: int, min_dist: float) -> Any:
+def fit_umap(
+    states: Float[np.ndarray, "row d_model"], near: Neighborhoods, seed: int, min_dist: float, n_epochs: int = _EPOCHS
+) -> Any:
     """umap-learn's model of the states, fitted to their exact neighbours from their principal components."""
     import umap  # here, because importing it takes seconds
 
     distances = np.maximum(np.take_along_axis(near.distances, near.indices, axis=1), 0)
     model = umap.UMAP(
-        n_neighbors=near.indices.shape[1], min_dist=min_dist, n_epochs=EPOCHS, init=_START, random_state=seed,
+        n_neighbors=near.indices.shape[1], min_dist=min_dist, n_epochs=n_epochs, init=_START, random_state=seed,
         precomputed_knn=(near.indices, distances),
     )  # fmt: skip
     with warnings.catch_warnings():

@@ -96,7 +96,7 @@ def made_tables(languages: Sequence[str], conditions: Sequence[str], n_ids: int 
         "umap_quality": quality,
         "aligned_umap": points.assign(**xy),
         "aligned_umap_quality": quality.assign(
-            trustworthiness_separate=0.96, displacement=0.3, displacement_separate=0.8
+            trustworthiness_separate=0.96, silhouette_language_separate=0.2, displacement=0.3, displacement_separate=0.8
         ),
         "repair": make(language=pooled, source=["parallel", "same label", "other label"],
                        quantity=["repaired", "broken"], **by_layer),

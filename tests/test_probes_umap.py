@@ -124,14 +124,16 @@ def test_malformed_input_is_refused() -> None:
 
 @pytest.fixture(scope="module")
 def layers() -> dict[int, dict[str, np.ndarray]]:
-    """Languages are clusters, turned anew in each layer; in the last the rows are dealt out to clusters at random."""
+    """Languages are clusters that lie apart in other directions in each layer; in the last, rows are dealt out anew."""
     rng = np.random.default_rng(0)
-    base = 20 * rng.normal(size=(4, 1, 6)) + rng.normal(size=(4, 10, 6))
+    clusters = 20 * rng.normal(size=(4, 1, 6)) + rng.normal(size=(4, 10, 6))
     found = {}
-    for layer in LAYERS:
-        turn = np.linalg.qr(rng.normal(size=(6, 6)))[0]
-        rows = rng.permutation(base.reshape(40, 6)).reshape(base.shape) if layer == LAYERS[-1] else base
-        found[layer] = {"base": (rows @ turn).astype(np.float32), "aligned": ((rows + 0.01) @ turn).astype(np.float32)}
+    for layer, stretched in zip(LAYERS, ([0, 1], [2, 3], [2, 3]), strict=True):
+        rows = clusters + 0.3 * rng.normal(size=clusters.shape)
+        rows[..., stretched] *= 3
+        if layer == LAYERS[-1]:
+            rows = rng.permutation(rows.reshape(40, 6)).reshape(rows.shape)
+        found[layer] = {"base": rows.astype(np.float32), "aligned": (rows + 0.01).astype(np.float32)}
     # Neither their order nor a layer that holds nothing (embeddings of the last prompt token) matters.
     return {9: found[9], 0: {name: np.ones((4, 10, 6), np.float32) for name in ("base", "aligned")}, **found}
 
@@ -155,16 +157,16 @@ def test_aligned_points_are_labelled_as_those_of_umap(
     assert points["layer"].drop_duplicates().tolist() == [2, 5, 9]
     assert list(quality)[: len(alone_quality.columns)] == list(alone_quality)
     assert quality["seed"].tolist() == [3, 4] * 3
-    separate = quality.loc[quality["layer"] == 2, "trustworthiness_separate"]
-    assert separate.tolist() == alone_quality["trustworthiness"].tolist()
+    separate = quality[quality["layer"] == 2].filter(like="separate").dropna(axis=1)
+    of_umap = alone_quality[["trustworthiness", "silhouette_language"]].add_suffix("_separate")
+    pd.testing.assert_frame_equal(separate, of_umap, atol=0.1)  # twice as many epochs
 
 
 def test_rows_stay_where_their_neighbours_stay_and_only_there(aligned: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     by_layer = aligned[1].set_index("layer")
     assert by_layer.loc[2, ["displacement", "displacement_separate"]].isna().all(axis=None)
-    assert (by_layer.loc[5, "displacement"] < 0.2).all()
     assert (by_layer.loc[5, "displacement"] < by_layer.loc[5, "displacement_separate"] / 2).all()
-    assert (by_layer.loc[9, "displacement"] > 0.7).all()
+    assert (by_layer.loc[9, "displacement"] > 0.8).all()
     assert (by_layer["trustworthiness"] > 0.95).all()
 
 

@@ -97,17 +97,21 @@ def test_umap_tells_its_quality_over_seeds():
 
 def test_aligned_layers_share_limits_and_tell_the_displacement_beside_that_of_separate_ones():
     quality = variance().drop_duplicates(["layer", "position"]).assign(
-        trustworthiness=0.93, trustworthiness_separate=0.951, procrustes_disparity=0.1, displacement_separate=0.8,
+        trustworthiness=0.93, trustworthiness_separate=0.951, silhouette_language_separate=0.1,
+        procrustes_disparity=0.1, displacement_separate=0.8,
         displacement=lambda t: (t["layer"] / 20).where(t["layer"] > 2),
     )  # fmt: skip
     own = points(x="umap1", y="umap2")
     own[["umap1", "umap2"]] *= own[["layer"]].to_numpy()
     figure = projection_figure(own, pd.concat([quality] * 2), "aligned-umap", "mean", [2, 12])
-    first, rest = (
-        "trustworthiness 0.930 (0.951)\nProcrustes 0.10 (2 seeds)\n",
-        "silhouette: language 0.40\nsilhouette: meaning -0.20",
+    before, after = (
+        "trust 0.930 (0.951)\nProcrustes 0.10 (2 seeds)\n",
+        "\nsil. language 0.40 (0.10)\nsil. meaning -0.20",
     )
-    assert quality_of(figure) == [first + rest, first + "displacement 0.60 (0.80)\n" + rest]
+    assert quality_of(figure) == [
+        f"{before}no layer before{after}",
+        f"{before}displacement 0.60 (0.80){after}",
+    ]
     assert len({(ax.get_xlim(), ax.get_ylim()) for ax in figure.axes[:4]}) == 1
     shown = own.query("layer in (2, 12) and position == 'mean'")
     assert figure.axes[0].get_xlim()[0] < shown["umap1"].min() < shown["umap1"].max() < figure.axes[0].get_xlim()[1]

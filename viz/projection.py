@@ -20,26 +20,38 @@ from .tables import conditions_in, require, rows_where
 _SILHOUETTES = ("silhouette_language", "silhouette_id")
 
 
-def _components(rows: pd.DataFrame) -> str:
+def _components(rows: pd.DataFrame) -> list[str]:
     first = rows.sort_values("component").head(2)
     share = " · ".join(f"PC{row.component} {row.explained_variance_ratio:.0%}" for row in first.itertuples())
     stability = " · ".join(f"{value:.2f}" for value in first["stability"])
-    return f"{share}\nstability {stability}"
+    return [share, f"stability {stability}", *_silhouettes(rows)]
 
 
-def _over_seeds(rows: pd.DataFrame) -> str:
-    return f"trustworthiness {rows['trustworthiness'].mean():.2f}\n{_disparity(rows)}"
+def _over_seeds(rows: pd.DataFrame) -> list[str]:
+    return [f"trustworthiness {rows['trustworthiness'].mean():.2f}", _disparity(rows), *_silhouettes(rows)]
 
 
-def _over_layers(rows: pd.DataFrame) -> str:
-    mean = rows[["trustworthiness", "trustworthiness_separate", "displacement", "displacement_separate"]].mean()
-    trust = f"trustworthiness {mean['trustworthiness']:.3f} ({mean['trustworthiness_separate']:.3f})"
-    moved = f"displacement {mean['displacement']:.2f} ({mean['displacement_separate']:.2f})"
-    return "\n".join([trust, _disparity(rows), *([] if np.isnan(mean["displacement"]) else [moved])])
+def _over_layers(rows: pd.DataFrame) -> list[str]:
+    def beside(column: str, decimals: int) -> str:
+        own, separate = rows[[column, f"{column}_separate"]].mean()
+        return f"{own:.{decimals}f} ({separate:.{decimals}f})"
+
+    return [
+        f"trust {beside('trustworthiness', 3)}",
+        _disparity(rows),
+        "no layer before" if rows["displacement"].isna().all() else f"displacement {beside('displacement', 2)}",
+        f"sil. language {beside('silhouette_language', 2)}",
+        f"sil. meaning {rows['silhouette_id'].mean():.2f}",
+    ]
 
 
 def _disparity(rows: pd.DataFrame) -> str:
     return f"Procrustes {rows['procrustes_disparity'].mean():.2f} ({len(rows)} seeds)"
+
+
+def _silhouettes(rows: pd.DataFrame) -> list[str]:
+    language, meaning = (f"{rows[column].mean():.2f}" for column in _SILHOUETTES)
+    return [f"silhouette: language {language}", f"silhouette: meaning {meaning}"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ class Kind:
 
     coordinates: tuple[str, str]
     quality: tuple[str, ...]  # columns of the second table
-    told: Callable[[pd.DataFrame], str]  # of one layer's rows of it
+    told: Callable[[pd.DataFrame], list[str]]  # lines, of one layer's rows of it
     follows: bool = False  # whether places can be compared over layers
 
 
@@ -59,7 +71,7 @@ KINDS = {
         ("umap1", "umap2"),
         (
             "trustworthiness", "trustworthiness_separate", "procrustes_disparity", "displacement",
-            "displacement_separate",
+            "displacement_separate", "silhouette_language_separate",
         ),
         _over_layers,
         follows=True,
@@ -125,7 +137,7 @@ def projection_figure(
     The conditions of a layer share their limits, so that they can be compared; layers do so only where places can be
     followed over them (`aligned-umap`). The title tells how far to trust the picture, in means over seeds: the share of
     variance that each component explains and its stability (PCA); the trustworthiness and the Procrustes disparity over
-    seeds (UMAP, whose axes have no unit); these and the displacement of points from the layer before, with those of
+    seeds (UMAP, whose axes have no unit); these and the displacement of points from the layer before, with figures of
     separately fitted pictures in brackets (AlignedUMAP); then the silhouettes of languages and of meanings (ids).
     Languages' mean points carry their code where there is room.
 
@@ -186,10 +198,7 @@ def _evenly(points: pd.DataFrame, layers: Sequence[int] | None, kind: str) -> li
 
 def quality_text(rows: pd.DataFrame, kind: str) -> str:
     """How far to trust the picture of one layer, from its rows of the quality table, in a few lines."""
-    if rows.empty:
-        return "quality unknown"
-    language, meaning = (f"{rows[column].mean():.2f}" for column in _SILHOUETTES)
-    return f"{KINDS[kind].told(rows)}\nsilhouette: language {language}\nsilhouette: meaning {meaning}"
+    return "quality unknown" if rows.empty else "\n".join(KINDS[kind].told(rows))
 
 
 def frame(ax: Axes, points: np.ndarray) -> Axes:
