@@ -1,5 +1,6 @@
 """The processes of one run: alone, or one of many under `torchrun` or `accelerate launch`."""
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -112,6 +113,13 @@ def local_gpu() -> int:
     return rank
 
 
+def _leave() -> None:
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def current() -> Ranks:
     """This process's place, as the launcher says in RANK and WORLD_SIZE; joins the others when first asked.
 
@@ -131,4 +139,5 @@ def current() -> Ranks:
         if torch.cuda.is_available():
             torch.cuda.set_device(local_gpu())
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+        atexit.register(_leave)  # threads of the group that outlive it can end the process with SIGABRT
     return Ranks(dist.get_rank(), size)
