@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from . import (
@@ -12,6 +13,7 @@ from . import (
     cases_capture,
     cases_disk,
     cases_overhead,
+    cases_probes,
     cases_process,
     cases_profile,
     cases_scaling,
@@ -35,6 +37,11 @@ CASES: dict[str, Callable[[Sizes], Outcome]] = {
     "tasks": cases_tasks.run,
     "process": cases_process.run,
 }
+STUDY_CASES: dict[str, Callable[[Sizes, Path], Outcome]] = {
+    "again": cases_process.run_again,
+    "probes": cases_probes.run,
+    "causal": cases_probes.run_model,
+}
 
 
 def main() -> None:
@@ -42,14 +49,16 @@ def main() -> None:
     options = _options()
     sizes = QUICK if options.quick else FULL
     outcomes = []
-    for name in options.only or CASES:
+    of_study = {name: partial(case, study=options.study) for name, case in STUDY_CASES.items() if options.study}
+    cases = CASES | of_study
+    for name in options.only or cases:
+        if name not in cases:
+            raise SystemExit(f"--only {name} measures a complete study: give --study DIR as well.")
         say(f"{name} ...")
         started = time.perf_counter()
-        outcomes.append(CASES[name](sizes))
+        outcomes.append(cases[name](sizes))
         say(f"{name}: {time.perf_counter() - started:.0f} s")
         _write(outcomes, options.out)  # what was measured is kept, whatever happens to the next case
-    if options.study:
-        outcomes.append(cases_process.run_again(sizes, options.study))
     print(_write(outcomes, options.out), end="")
 
 
@@ -62,9 +71,13 @@ def _write(outcomes: list[Outcome], out: Path | None) -> str:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", action="append", choices=CASES, help="run this case; may be given more than once")
+    parser.add_argument(
+        "--only", action="append", choices=[*CASES, *STUDY_CASES], help="run this case; may be given more than once"
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes: whether everything runs, not how fast")
-    parser.add_argument("--study", type=Path, help="folder of a complete study, to time running it again")
+    parser.add_argument(
+        "--study", type=Path, help="folder of a complete study of base and aligned, for the cases that measure one"
+    )
     parser.add_argument("--out", type=Path, help="write the Markdown page to this file too")
     return parser.parse_args()
 

@@ -16,7 +16,7 @@ MODEL = "gemma-3-270m"
 
 @dataclass(frozen=True)
 class Sizes:
-    prompts: int  # six-shot prompts in the capture cases
+    prompts: int  # six-shot prompts in the capture cases: as many as the demo study has in each language
     memory_prompts: int  # of them, in the memory runs: two batches of the others
     parity_prompts: int  # compared in float32
     rounds: int
@@ -32,7 +32,7 @@ class Sizes:
     scaled: tuple[int, ...]  # prompts in the scaling case
 
 
-FULL = Sizes(64, 32, 8, 3, 16, 4, 2, 16, (1000, 50_000), 7, 4, 120, 1e10, (64, 256, 1024))
+FULL = Sizes(120, 32, 8, 3, 16, 4, 2, 16, (1000, 50_000), 7, 4, 120, 1e10, (64, 256, 1024))
 QUICK = Sizes(4, 4, 2, 1, 4, 2, 2, 2, (20, 200), 3, 10, 4, 1e7, (8, 16))
 
 
