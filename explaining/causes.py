@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from .changes import Moved, moved
-from .run import Run, Said
+from .run import Row, Run, Said
 from .wording import adjusted, change, over, sure, unknown
 
 ALONE = {"language": "all", "kind": "adapter_only", "against": "base"}  # the adapter in one group of blocks
+TRANSPLANTED = ("reference", "value")  # columns that are compared
 QUANTITIES = {"auc": "AUC", "accuracy": "accuracy", "log_odds": "the right label's log odds"}
 
 
@@ -51,7 +52,7 @@ EVIDENCE = (
             what=f"{name} with the adapter in one group of blocks alone",
             than="the base's",
             place="blocks {blocks}",
-            columns=("reference", "value"),
+            columns=TRANSPLANTED,
         )
         for quantity, name in QUANTITIES.items()
     ),
@@ -118,45 +119,51 @@ def change_carried(run: Run) -> Said:
     found = moved(run)
     if found is None:
         return unknown("accuracy"), figures
-    return _carried(run, found), [*_whole(run), *figures]
+    answer, carrying = _carried(run, found)
+    return answer, [*carrying, *_whole(run), *figures]
 
 
-def _carried(run: Run, found: Moved) -> str:
+def _carried(run: Run, found: Moved) -> Said:
     if found.discrimination:
-        gain = "gain" if found.auc["delta"] > 0 else "loss"
-        blocks = _blocks(run, "auc", {"all": found.auc["delta"]})
-        if blocks is None:
-            return unknown("transplant")
-        if not blocks:
-            return f"No evidence of where the {gain} comes from: no group of blocks gives it alone."
-        return f"The {gain} is given by the adapter in {' and '.join(blocks)} alone."
+        return _gain_carried(run, found)
+    where = over(found.auc)
     if not found.calibration:
-        return f"No evidence that the answers changed {over(found.auc)}, so there is nothing to explain."
+        return f"No evidence that the answers changed {where}, so there is nothing to explain.", ()
     codes = [row["language"] for row in found.shifted]
     overall = {"all": found.accuracy["delta"]} if sure(found.accuracy) else {}
-    effects = overall | {row["language"]: row["delta"] for row in found.shifted}
-    blocks = _blocks(run, "accuracy", effects)
-    where = " and ".join(["on the whole"] * bool(overall) + [f"in {' '.join(codes)}"] * bool(codes))
-    none = f"No evidence of a gain in discrimination {over(found.auc)}, so there is none to explain."
-    start = f"{none} Accuracy, which moved"
-    if blocks is None:
-        return f"{start} {where}, is another question. {unknown('transplant')}"
-    if not blocks:
-        return f"{start} {where}, is moved by no group of blocks alone."
-    return f"{start} {where}, is moved by the adapter in {' and '.join(blocks)} alone."
+    carrying = _blocks(run, "accuracy", overall | {row["language"]: row["delta"] for row in found.shifted})
+    moved_where = " and ".join(["on the whole"] * bool(overall) + [f"in {' '.join(codes)}"] * bool(codes))
+    none = f"No evidence of a gain in discrimination {where}, so there is none to explain."
+    start = f"{none} Accuracy, which moved {moved_where}, is"
+    if carrying is None:
+        return f"{start} another question. {unknown('transplant')}", ()
+    if not carrying:
+        return f"{start} moved by no group of blocks alone.", ()
+    return f"{start} moved by the adapter in {' and '.join(map(_name, carrying))}.", [
+        f"The adapter in {_name(row)} moves accuracy: {change(row, of=TRANSPLANTED)}." for row in carrying
+    ]
 
 
-def _blocks(run: Run, quantity: str, effects: Mapping[str, float]) -> list[str] | None:
+def _gain_carried(run: Run, found: Moved) -> Said:
+    gain = "gain" if found.auc["delta"] > 0 else "loss"
+    carrying = _blocks(run, "auc", {"all": found.auc["delta"]})
+    if carrying is None:
+        return unknown("transplant"), ()
+    if not carrying:
+        return f"No evidence of where the {gain} comes from: no group of blocks gives it alone.", ()
+    return f"The {gain} is given by the adapter in {' and '.join(map(_name, carrying))}.", ()
+
+
+def _blocks(run: Run, quantity: str, effects: Mapping[str, float]) -> list[Row] | None:
     """Groups of blocks that alone move a quantity the way it moved, in these languages; None where nobody has asked."""
     rows = adjusted(run.rows("transplant_delta", **ALONE | {"language": tuple(effects), "quantity": quantity}))
     if not rows:
         return None
-    carrying = [row for row in rows if sure(row, "p_holm") and row["delta"] * effects[row["language"]] > 0]
-    return [f"blocks {row['blocks']}{_where(row['language'])}" for row in carrying]
+    return [row for row in rows if sure(row, "p_holm") and row["delta"] * effects[row["language"]] > 0]
 
 
-def _where(language: str) -> str:
-    return "" if language == "all" else f" ({language})"
+def _name(row: Row) -> str:
+    return f"blocks {row['blocks']} alone" + ("" if row["language"] == "all" else f" ({row['language']})")
 
 
 def _whole(run: Run) -> list[str]:
@@ -167,7 +174,7 @@ def _whole(run: Run) -> list[str]:
     last = max((row["layer"] for row in rows), default=0)
     return [
         f"On the questions of the transplant, the whole adapter moves {QUANTITIES[row['quantity']]}: "
-        f"{change(row, of=('reference', 'value'))}."
+        f"{change(row, of=TRANSPLANTED)}."
         for row in rows
         if row["layer"] == last
     ]

@@ -157,8 +157,10 @@ def test_a_shifted_bias_is_not_called_discrimination() -> None:
             blocks("adapter_only", "accuracy", "1-3", 0.2, 0.01, "sw"),  # which did not move
         ]
     )
-    answer = "Accuracy, which moved in zh, is moved by the adapter in blocks 4-6 (zh) alone."
+    answer = "Accuracy, which moved in zh, is moved by the adapter in blocks 4-6 alone (zh)."
     assert said(explain(moved), CAUSE).answer == f"{none} {answer}"
+    told = "The adapter in blocks 4-6 alone (zh) moves accuracy: 0.600 to 0.800, +0.200 [+0.180, +0.220]."
+    assert told in said(explain(moved), CAUSE).figures
 
 
 def test_what_moved_in_other_groups_or_in_single_languages_is_not_hidden() -> None:
