@@ -161,6 +161,9 @@ def test_a_shifted_bias_is_not_called_discrimination() -> None:
     assert said(explain(moved), CAUSE).answer == f"{none} {answer}"
     told = "The adapter in blocks 4-6 alone (zh) moves accuracy: 0.600 to 0.800, +0.200 [+0.180, +0.220]."
     assert told in said(explain(moved), CAUSE).figures
+    moved["accuracy_delta"] = pd.DataFrame([language("zh", 0.0, 1.0, 0.0, 1.0)])
+    unmoved = "No evidence that the answers changed over 3 unseen languages, so there is nothing to explain."
+    assert said(explain(moved), CAUSE).answer == unmoved
 
 
 def test_what_moved_in_other_groups_or_in_single_languages_is_not_hidden() -> None:
