@@ -138,7 +138,7 @@ def _carried(run: Run, found: Moved) -> Said:
     if carrying is None:
         return f"{start} another question. {unknown('transplant')}", ()
     if not carrying:
-        return f"{start} moved by no group of blocks alone.", ()
+        return f"{start} not seen to be moved by any group of blocks alone.", ()
     return f"{start} moved by the adapter in {' and '.join(map(_name, carrying))}.", [
         f"The adapter in {_name(row)} moves accuracy: {change(row, of=TRANSPLANTED)}." for row in carrying
     ]

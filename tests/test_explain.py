@@ -146,7 +146,7 @@ def test_a_shifted_bias_is_not_called_discrimination() -> None:
         f"{none} {asked} another question. Unknown: run `babelscope probe transplant`"
     )
     moved["transplant_delta"] = pd.DataFrame([blocks("adapter_only", "accuracy", "4-6", 0.2, 0.4)])
-    assert said(explain(moved), CAUSE).answer == f"{none} {asked} moved by no group of blocks alone."
+    assert said(explain(moved), CAUSE).answer == f"{none} {asked} not seen to be moved by any group of blocks alone."
     moved["transplant_delta"] = pd.DataFrame([blocks("adapter_only", "accuracy", "4-6", 0.2, 0.01)])
     assert said(explain(moved), CAUSE).answer == f"{none} {asked} moved by the adapter in blocks 4-6 alone."
     moved["accuracy_groups"] = pd.DataFrame([group("auc", 0.01, 0.4), group("accuracy", 0.0, 0.9)])
