@@ -146,8 +146,15 @@ def drawings() -> list[Drawing]:
             agreement_figure,
             "alignment",
         ),
-        Drawing(
-            "alignment_auc", "Alignment and AUC over languages", ("alignment_agreement",), outcome_figure, "alignment"
+        *(
+            Drawing(
+                f"alignment_{outcome}",
+                f"Alignment and {name} over languages",
+                ("alignment_agreement",),
+                partial(outcome_figure, outcome=outcome),
+                "alignment",
+            )
+            for outcome, name in (("auc", "AUC"), ("accuracy", "accuracy"))
         ),
         Drawing("linear_probe", "Linear probes by layer", ("linear_probe",), linear_figure, "linear"),
         Drawing(

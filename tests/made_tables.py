@@ -59,7 +59,8 @@ def made_tables(languages: Sequence[str], conditions: Sequence[str], n_ids: int 
     words.append("other_concept_target_language")
     heads = {"language": ["all"], "kind": ["head"], "layer": LAYERS, "head": range(8)}
     writers = make(language=["all"], condition=conditions, kind=["attention", "mlp"], layer=LAYERS, head=[np.nan])
-    over = {"over": ["languages"], "quantity": measures, "against": ["auc"], "layer": LAYERS, "position": POSITIONS}
+    outcomes = ["auc", "accuracy"]
+    over = {"over": ["languages"], "quantity": measures, "against": outcomes, "layer": LAYERS, "position": POSITIONS}
     agree = pd.concat(
         [
             make(of=["level"], condition=conditions, **over),
