@@ -367,8 +367,8 @@ def _open_checked(path: Path) -> Contents:
         raise CacheError(f"{path} does not exist. Make it with `babelscope cache`.")
     if not seal_of(path) and _begins(path) == HDF5:
         raise CacheError(
-            f"{path} is HDF5, but not a babelscope cache of version {VERSION}. If it is one of version 1: "
-            f"`babelscope cache upgrade {path} --out NEW.h5`."
+            f"{path} is HDF5, but not a babelscope cache of version {VERSION}. If it is one of version 1, from "
+            f"somebody you trust: `babelscope cache upgrade {path} --out NEW.h5`."
         )
     try:
         contents = Contents.of(path, links=True)

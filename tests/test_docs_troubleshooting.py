@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+import h5py
 import pytest
 import torch
 from babelscope import cli, errors
@@ -172,6 +173,15 @@ def old_cache(scene: Scene) -> None:
     scene.run("eval", scene.folder / "old.h5")
 
 
+def linked_states(scene: Scene) -> None:
+    old = scene.folder / "old.h5"
+    version_one(scene.made / "base.h5", old)
+    with h5py.File(old, "r+") as file:
+        del file["states/last"]
+        file["states/last"] = h5py.SoftLink("/states/mean")
+    scene.run("cache", "upgrade", old, "--out", scene.folder / "new.h5")
+
+
 def full_disk(scene: Scene) -> None:
     scene.patch.setattr(caching.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
     scene.cache(scene.folder / "base.h5")
@@ -281,6 +291,7 @@ PROVOKED: dict[str, Callable[[Scene], object]] = {
     "A shard is missing or damaged": lost_shard,
     "An index is damaged": cut_index,
     "A cache is of an old version": old_cache,
+    "An old file is more than a cache": linked_states,
     "The disk would not suffice": full_disk,
     "Another process is at work": busy,
     "States are not finite": nan_states,
