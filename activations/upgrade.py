@@ -79,7 +79,7 @@ def _write(file: h5py.File, old: Path, out: Path, compress: bool, on_progress: P
             n_kept = np.zeros_like(n_tokens)  # not told either; no array needs it
             write_shard(folder / shard.file_name, shard, states, scores, n_tokens, n_kept, identity, compress)
             step()
-        stored = [read_stored(folder / shard.file_name, arrays, identity) for shard in shards]
+        stored = [read_stored(folder / shard.file_name, shard, arrays, identity) for shard in shards]
         content_free = prior, Scores(*(found[f"content_free/{name}"][:] for name in SCORES))
         write_index(out, folder, shards, stored, arrays, PromptTable.of(prompts), content_free, attributes)
 
