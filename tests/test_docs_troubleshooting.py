@@ -132,6 +132,14 @@ def bad_rows(scene: Scene) -> None:
     load_task("nli", str(scene.written("my.jsonl", row)))
 
 
+def foreign_files(scene: Scene) -> None:
+    text = (
+        'task = "sentiment"\ndataset = "csv"\nlanguages = ["en"]\nfiles = "../x.csv"\n'
+        'fields = {text = "text"}\nlabel = {column = "label"}\n'
+    )
+    load_task("sentiment", str(scene.written("map.toml", text)))
+
+
 def long_prompt(scene: Scene) -> None:
     encode_prompts(open_model(str(scene.model), device="cpu").tokenizer, prompts(2), 64)
 
@@ -282,6 +290,7 @@ PROVOKED: dict[str, Callable[[Scene], object]] = {
     "A language is not known": lambda scene: scene.run("tasks", "show", "nli", "--languages", "cn"),
     "A task is not known": lambda scene: load_task("sentimnt"),
     "Rows of a file are faulty": bad_rows,
+    "A map of a dataset leads elsewhere": foreign_files,
     "There are not as many demonstrations": lambda scene: scene.run("tasks", "show", "nli", "--shots", 50),
     "A prompt is too long": long_prompt,
     "Two answers look alike to the model": words_alike,
