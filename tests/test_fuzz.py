@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import xxhash
 from babelscope.activations.cache import Request, write_cache
-from babelscope.activations.sealed import DIGEST, FROM
 from babelscope.activations.layout import Shard
+from babelscope.activations.sealed import DIGEST, FROM
 from babelscope.activations.shards import find_stored
 from babelscope.activations.store import Cache
 from babelscope.errors import CacheError

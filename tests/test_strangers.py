@@ -18,7 +18,6 @@ from babelscope.models import Model, open_model
 from babelscope.settings import load_study
 from babelscope.tasks import Asking, load_task
 
-
 REQUEST = Request(load_task("sentiment"), ("en",), Asking(shots=0), limit=3)
 
 
