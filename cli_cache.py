@@ -143,14 +143,15 @@ def verify_command(caches: Annotated[list[Path], typer.Argument(help="Caches.")]
     """Compare every byte with its checksum. Example: `babelscope cache verify base.h5`"""
     from .activations.verify import verify
 
-    rows = []
+    rows, repairable = [], []
     for path in caches:
         try:
             with progress(f"verify {path.name}", "shards") as report:
                 damages = verify(path, report)
         except CacheError as error:
             rows.append({"cache": str(path), "file": str(path), "language": "", "rows": "all", "what": str(error)})
-            continue
+            continue  # repair needs the index: what to do instead, the error says
+        repairable += [str(path)] if damages else []
         rows += [
             {
                 "cache": str(path),
@@ -161,9 +162,11 @@ def verify_command(caches: Annotated[list[Path], typer.Argument(help="Caches.")]
             }
             for damage in damages
         ]
-    show(rows, as_json, extra={"damaged": [f"{len(rows)} file(s); `babelscope cache repair`"] if rows else []})
-    damaged = rows[0]["cache"] if rows else None
-    hint("cache verify, damaged" if rows else "cache verify", as_json, caches=caches, damaged=damaged)
+    remedy = f"; `babelscope cache repair {repairable[0]}`" if repairable else ""
+    show(rows, as_json, extra={"damaged": [f"{len(rows)} file(s){remedy}"] if rows else []})
+    if repairable or not rows:
+        case = "cache verify, damaged" if repairable else "cache verify"
+        hint(case, as_json, caches=caches, damaged=repairable[0] if repairable else None)
     if rows:
         sys.exit(1)
 
@@ -257,9 +260,7 @@ def gc(
     """What runs that ended early left behind. Example: `babelscope cache gc runs --delete`"""
     from .activations.inventory import leftovers, remove_leftovers
 
-    found = leftovers(folder)
-    if delete:
-        remove_leftovers(found)
+    found = remove_leftovers(folder) if delete else leftovers(folder)
     rows = [{"path": str(thing.path), "what": thing.what, "bytes": thing.bytes, "deleted": delete} for thing in found]
     show(rows, as_json)
     hint("cache gc, listed" if rows and not delete else "cache gc", as_json, folder=folder)

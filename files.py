@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from io import FileIO
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import BabelscopeError, BusyError
 
@@ -27,16 +28,11 @@ def write_whole(path: Path, data: bytes | bytearray | memoryview, scratch: Path 
         OSError: the folder cannot be written, or the disk is full; nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = (scratch or path.parent) / f".{path.name}.{secrets.token_hex(4)}{PARTIAL}"
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _replacing(path, scratch or path.parent) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -45,10 +41,20 @@ def replace_text(path: Path, text: str) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+    with _replacing(path, path.parent) as file:
+        file.write(text.encode())
+
+
+@contextmanager
+def _replacing(path: Path, scratch: Path) -> Iterator[BinaryIO]:
+    """A file under a temporary name that takes the name `path` at the end, and is held until then, see `held`."""
+    temporary = scratch / f".{path.name}.{secrets.token_hex(4)}{PARTIAL}"
     try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        with temporary.open("xb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+            file.flush()
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -85,14 +91,15 @@ def writing_folder(path: Path, scratch: Path | None = None) -> Iterator[Path]:
             if file.is_file():
                 with file.open("rb") as handle:
                     os.fsync(handle.fileno())
-        _sync_folder(temporary)
+        sync_folder(temporary)
         temporary.rename(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -116,6 +123,8 @@ def alone(lock: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BusyError(f"{lock.parent} is in use by another run (process {file.read() or 'unknown'}).") from None
+        if os.fstat(handle).st_nlink == 0:  # it was removed, with its folder, after we opened it
+            raise BusyError(f"{lock.parent} is in use by another run, which has just removed it. Start again.")
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

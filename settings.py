@@ -262,6 +262,10 @@ def _place(fault: Any) -> str:
     return ".".join(map(str, fault["loc"]))
 
 
+# What PyYAML lets out where a tag does not fit its value, or lists are nested too deep.
+YAML_FAILS = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+
+
 class _Loader(yaml.SafeLoader):
     """YAML in which only true and false are booleans: `no` is Norwegian."""
 
@@ -276,8 +280,8 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|fal
 def _parse(text: str, where: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)  # a SafeLoader
-    except yaml.YAMLError as error:
-        raise UsageError(f"{where} is not valid YAML: {error}") from error
+    except (yaml.YAMLError, *YAML_FAILS) as error:
+        raise UsageError(f"{where} is not valid YAML: {str(error) or type(error).__name__}") from error
 
 
 def _override(raw: dict[str, Any], text: str) -> None:

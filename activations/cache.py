@@ -134,7 +134,7 @@ def write_cache(
         if ranks.first:
             attributes = identity | _provenance(model, request)
             prior = _content_free(model, request)
-            stored = [found[s.number] or read_stored(folder / s.file_name, arrays, identity) for s in shards]
+            stored = [found[s.number] or read_stored(folder / s.file_name, s, arrays, identity) for s in shards]
             write_index(path, folder, shards, stored, arrays, table, prior, attributes)
             log.info("wrote %s", path)
         ranks.wait()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CacheError
-from ..files import working_in, write_whole
+from ..files import sync_folder, working_in, write_whole
 from ..progress import Progress, Steps, silent
 from ..tasks import Prompt
 from .cache import prompts_sha256
@@ -64,6 +64,7 @@ def merge(paths: Sequence[Path], out: Path, on_progress: Progress = silent) -> N
                 if cache.arrays:
                     _link(cache.folder / old.file_name, folder / new.file_name, cache.seals[old.number])
                 step()
+            sync_folder(folder)  # links, unlike files that were written, are not durable yet
             arrays = [first.shape_of(name) for name in first.arrays]
             write_index(out, folder, shards, stored, arrays, PromptTable.of(prompts), _content_free(caches), attributes)
 

@@ -51,7 +51,7 @@ def repair(
             repaired.append((damage, seal_of(Path(damage.file)) == seals[shard.number]))
         if not all(same for _, same in repaired):
             arrays = [cache.shape_of(name) for name in cache.arrays]
-            new = {damage.shard.number: read_stored(Path(damage.file), arrays, identity) for damage in damages}
+            new = {d.shard.number: read_stored(Path(d.file), d.shard, arrays, identity) for d in damages}
             stored = [new.get(shard.number) or cache.stored(shard) for shard in cache.shards]
             write_index(
                 path,

@@ -7,6 +7,9 @@ them, and by whoever opens them elsewhere. It does not survive every damaged or 
 
 import io
 import json
+import math
+import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +27,7 @@ MARK = b"babelscope sealed file\n"
 DIGEST = slice(len(MARK), len(MARK) + 32)
 FROM = 64  # the checksum is of everything from this byte on, the table included
 LARGEST_TABLE = 2**20
+PLAIN_TYPE = re.compile(r"[<|][Siuf][1-9]\d{0,9}")
 BLOCK = 2**20  # bytes that are read at a time where a file is only checked
 
 
@@ -67,18 +71,17 @@ def _places(file: h5py.File) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Contents:
-    """A sealed file that is whole: what stands in its table, and its bytes.
+    """What a whole sealed file says in its table, and the arrays that its table tells of, read-only; texts are bytes.
 
     They are read, not mapped: a file that is cut short while it is mapped ends the process that looks there.
     """
 
     attributes: dict[str, Any]
-    places: dict[str, Any]
-    image: memoryview
+    arrays: dict[str, np.ndarray]
 
     @classmethod
     def of(cls, path: Path, links: bool = False) -> Self:
-        """Open a file and compare its checksum.
+        """Open a file, compare its checksum block by block, and only then take memory for its arrays.
 
         Args:
             links: follow symbolic links, as a user gives them.
@@ -87,41 +90,15 @@ class Contents:
             CacheError: it is missing, damaged, or something else.
         """
         with _opened(path, links) as file:
-            data = file.read()
-        if wrong := _fault(data[:FROM], xxhash.xxh3_128(memoryview(data)[FROM:])):
-            raise CacheError(f"{path} is not a whole babelscope file: {wrong}.")
-        try:
-            end = data.find(b"\0", FROM, FROM + LARGEST_TABLE)
-            table = json.loads(data[FROM : max(end, FROM)])
-            if not all(isinstance(table[key], dict) for key in ("attributes", "arrays")):
-                raise ValueError("its table is not one")
-            return cls(table["attributes"], table["arrays"], memoryview(data))
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise CacheError(f"{path} is not as FORMAT.md says: {error}") from error
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return tuple(self.places[name][1])
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        """An array, read-only and not copied; texts are bytes.
-
-        Raises:
-            CacheError: no such array, or the table says what cannot be.
-        """
-        try:
-            kind, shape, begin = self.places[name]
-            dtype = np.dtype(kind)
-            n_bytes = dtype.itemsize
-            for length in (begin, *shape):
-                if type(length) is not int or length < 0:
-                    raise ValueError(f"{length!r:.20} is no length")
-            for length in shape:
-                n_bytes *= length
-            if dtype.hasobject or dtype.kind not in "Siuf" or begin + n_bytes > len(self.image):
-                raise ValueError(f"{kind} {shape} at byte {begin} is not in the file")
-            return np.frombuffer(self.image[begin : begin + n_bytes], dtype).reshape(shape)
-        except (KeyError, TypeError, ValueError) as error:
-            raise CacheError(f"The array {name} cannot be read: {error}") from error
+            if wrong := _fault(file):
+                raise CacheError(f"{path} is not a whole babelscope file: {wrong}.")
+            try:
+                table = _table(file)
+                if not all(isinstance(table.get(key), dict) for key in ("attributes", "arrays")):
+                    raise ValueError("its table is not one")
+                return cls(table["attributes"], _arrays(file, table["arrays"]))
+            except (ValueError, TypeError, OverflowError, OSError, MemoryError) as error:
+                raise CacheError(f"{path} is not as FORMAT.md says: {error}") from error
 
     def texts(self, name: str) -> list[str]:
         """An array of UTF-8 texts.
@@ -130,7 +107,7 @@ class Contents:
             CacheError: it is something else.
         """
         try:
-            return [text.decode() for text in self[name].tolist()]
+            return [text.decode() for text in self.arrays[name].tolist()]
         except (AttributeError, UnicodeDecodeError) as error:
             raise CacheError(f"The array {name} is not text: {error}") from error
 
@@ -143,15 +120,11 @@ def texts(values: list[str]) -> np.ndarray:
 
 def fault(path: Path) -> str:
     """What is wrong with a sealed file: "" when every byte is as it was written."""
-    digest, block = xxhash.xxh3_128(), memoryview(bytearray(BLOCK))
     try:
         with _opened(path) as file:
-            head = file.read(FROM)
-            while n := file.readinto(block):
-                digest.update(block[:n])
+            return _fault(file)
     except CacheError as error:
         return str(error)
-    return _fault(head, digest)
 
 
 def seal_of(path: Path) -> str:
@@ -175,10 +148,59 @@ def _opened(path: Path, links: bool = False) -> Iterator[io.FileIO]:
         raise CacheError(f"{path} cannot be read: {error}") from error
 
 
-def _fault(head: bytes, digest: xxhash.xxh3_128) -> str:
-    """What is wrong with a file that begins with `head`, and has `digest` from there on."""
+def _fault(file: io.FileIO) -> str:
+    """What is wrong with an opened file. It may be of any size: memory holds a block of it."""
+    head = os.pread(file.fileno(), FROM, 0)
     if len(head) < FROM or not head.startswith(MARK) or any(head[DIGEST.stop :]):
         return "it has no seal"
-    if head[DIGEST] != digest.hexdigest().encode():
-        return "its bytes are not those that were written (damaged or truncated)"
-    return ""
+    damaged = "its bytes are not those that were written (damaged or truncated)"
+    if _table(file).get("bytes") != os.fstat(file.fileno()).st_size:
+        return damaged
+    digest, block = xxhash.xxh3_128(), memoryview(bytearray(BLOCK))
+    file.seek(FROM)
+    while n := file.readinto(block):
+        digest.update(block[:n])
+    return "" if head[DIGEST] == digest.hexdigest().encode() else damaged
+
+
+def _table(file: io.FileIO) -> dict[str, Any]:
+    """What stands in the head of a file; empty where no table does."""
+    text = os.pread(file.fileno(), LARGEST_TABLE, FROM).partition(b"\0")[0]
+    try:
+        table = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return table if isinstance(table, dict) else {}
+
+
+def _arrays(file: io.FileIO, places: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays at these places, which together are no larger than the file.
+
+    Raises:
+        ValueError, TypeError: the table says what cannot be. MemoryError: there is none for them.
+    """
+    left = os.fstat(file.fileno()).st_size
+    if left > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
+        raise MemoryError(f"its {left} bytes are more than this machine's memory")
+    found = {}
+    for name, (kind, shape, begin) in places.items():
+        if not isinstance(kind, str) or not PLAIN_TYPE.fullmatch(kind):
+            raise ValueError(f"{name} is of type {kind!r:.20}")
+        for length in (begin, *shape):
+            if type(length) is not int or length < 0:
+                raise ValueError(f"{name}: {length!r:.20} is no length")
+        dtype = np.dtype(kind)
+        n_bytes = math.prod(shape) * dtype.itemsize
+        left -= n_bytes
+        if left < 0:
+            raise ValueError(f"{name}: {kind} {shape} is not in the file")
+        data, read = np.empty(n_bytes, np.uint8), 0
+        room = data.data  # its memory
+        file.seek(begin)
+        while read < n_bytes and (n := file.readinto(room[read:])):  # the system reads 2 GB at once, at most
+            read += n
+        if read < n_bytes:
+            raise ValueError(f"{name}: {kind} {shape} at byte {begin} is not in the file")
+        data.flags.writeable = False
+        found[name] = data.view(dtype).reshape(shape)
+    return found

@@ -19,6 +19,7 @@ from ..errors import CacheError
 from ..files import write_whole
 from .layout import IDENTITY, Array, Scores, Shard, check_same, plain
 from .sealed import Contents, seal_of, sealed
+from .structure import check_arrays
 
 FORMAT = "babelscope-shard"
 COMPRESSION = 1  # zlib's level; higher ones gain next to nothing on states
@@ -123,27 +124,48 @@ def find_stored(
     except CacheError:
         return None
     check_same(contents.attributes, identity, path)
-    found = tuple(contents.attributes.get(name) for name in ("begin", "end", "compression"))
-    return _stored(path, contents, arrays) if found == (shard.begin, shard.end, compress) else None
+    try:
+        stored = _stored(path, contents, shard, arrays, identity)
+    except ValueError:
+        return None
+    return stored if contents.attributes.get("compression") == compress else None
 
 
-def read_stored(path: Path, arrays: Sequence[Array], identity: Mapping[str, Any]) -> Stored:
+def read_stored(path: Path, shard: Shard, arrays: Sequence[Array], identity: Mapping[str, Any]) -> Stored:
     """What a shard tells of itself, without the states.
 
     Raises:
-        CacheError: it is damaged, or of another cache: another rank may have made it.
+        CacheError: it is damaged, of another cache, or of other rows: another rank may have made it.
     """
     contents = Contents.of(path)
     check_same(contents.attributes, identity, path)
-    return _stored(path, contents, arrays)
+    try:
+        return _stored(path, contents, shard, arrays, identity)
+    except ValueError as error:
+        raise CacheError(f"{path} is not as FORMAT.md says: {error}. Remove it, and run the command again.") from error
 
 
-def _stored(path: Path, contents: Contents, arrays: Sequence[Array]) -> Stored:
-    # Copies: an array that looks into the file's bytes would keep all of them, the states too.
+def _stored(
+    path: Path, contents: Contents, shard: Shard, arrays: Sequence[Array], identity: Mapping[str, Any]
+) -> Stored:
+    told = tuple(contents.attributes.get(name) for name in ("format", "begin", "end"))
+    if told != (FORMAT, shard.begin, shard.end):
+        raise ValueError(f"it says that it is {told!r:.60}, expected rows {shard.begin} to {shard.end - 1}")
+    rows, labels = shard.end - shard.begin, len(identity["labels"])
+    expected: dict[str, tuple[tuple[int, ...], str]] = {
+        "labels/logprob": ((rows, labels), "float32"),
+        "labels/prefix_logprob": ((rows, labels), "float32"),
+        "examples/n_tokens": ((rows,), "int32"),
+        "examples/n_kept": ((rows,), "int32"),
+    }
+    found = contents.arrays
+    check_arrays(found, expected | {f"chunks/{array.name}": ((array.n_layers, 3), "uint64") for array in arrays})
+    if (found["examples/n_kept"] < 0).any():
+        raise ValueError("examples/n_kept has numbers below zero")
     return Stored(
         seal_of(path),
-        Scores(contents["labels/logprob"].copy(), contents["labels/prefix_logprob"].copy()),
-        contents["examples/n_tokens"].copy(),
-        contents["examples/n_kept"].copy(),
-        {array.name: contents[f"chunks/{array.name}"].copy() for array in arrays},
+        Scores(found["labels/logprob"], found["labels/prefix_logprob"]),
+        found["examples/n_tokens"],
+        found["examples/n_kept"],
+        {array.name: found[f"chunks/{array.name}"] for array in arrays},
     )

@@ -93,7 +93,7 @@ class Cache(Displayed):
 
     def __len__(self) -> int:
         """Examples."""
-        return len(self._contents["examples/n_tokens"])
+        return len(self._contents.arrays["examples/n_tokens"])
 
     @cached_property
     def attributes(self) -> dict[str, Any]:
@@ -148,7 +148,7 @@ class Cache(Displayed):
     @cached_property
     def shards(self) -> list[Shard]:
         languages = self._contents.texts("examples/language")
-        rows = self._contents["shards/rows"].tolist()
+        rows = self._contents.arrays["shards/rows"].tolist()
         return [Shard(number, languages[begin], begin, end) for number, (begin, end) in enumerate(rows)]
 
     @cached_property
@@ -164,7 +164,9 @@ class Cache(Displayed):
     def examples(self) -> pd.DataFrame:
         """One row per example, language-major: id, language, label, split, text, n_tokens, n_kept."""
         columns: dict[str, Any] = {name: self._contents.texts(f"examples/{name}") for name in EXAMPLE_COLUMNS}
-        return pd.DataFrame(columns | {name: self._contents[f"examples/{name}"] for name in ("n_tokens", "n_kept")})
+        return pd.DataFrame(
+            columns | {name: self._contents.arrays[f"examples/{name}"] for name in ("n_tokens", "n_kept")}
+        )
 
     def prompts(self) -> list[Prompt]:
         """What the model read, one for each example."""
@@ -185,7 +187,7 @@ class Cache(Displayed):
         return self._contents.texts("content_free/language"), self._scores("content_free")
 
     def _scores(self, group: str) -> Scores:
-        return Scores(self._contents[f"{group}/logprob"], self._contents[f"{group}/prefix_logprob"])
+        return Scores(self._contents.arrays[f"{group}/logprob"], self._contents.arrays[f"{group}/prefix_logprob"])
 
     def states(
         self, position: str, layer: int, rows: slice = slice(None), stream: str = "states"
@@ -213,7 +215,7 @@ class Cache(Displayed):
         if step < 1:
             raise CacheError(f"Rows are read in order; a step of {step} was asked for.")
         overlapping = [s for s in self.shards if starts[s.number] < end and starts[s.number + 1] > begin]
-        table = self._contents[f"chunks/{name}"][:, layer - first]
+        table = self._contents.arrays[f"chunks/{name}"][:, layer - first]
         for shard in overlapping:  # before memory is taken for what a forged index says
             self._expected_bytes(shard, name, table[shard.number])
         wanted = np.empty((max(end - begin, 0), self.shape_of(name).width), np.float32)
@@ -248,15 +250,15 @@ class Cache(Displayed):
     def _starts(self, array: str) -> np.ndarray:
         """Where each shard's rows of an array begin, and where the last one's end."""
         if array not in self._row_starts:
-            rows = self._contents["shards/rows"]
+            rows = self._contents.arrays["shards/rows"]
             if is_ragged(array):
-                rows = np.concatenate([[0], self._contents["examples/n_kept"].cumsum()])[rows]
+                rows = np.concatenate([[0], self._contents.arrays["examples/n_kept"].cumsum()])[rows]
             self._row_starts[array] = np.concatenate([rows[:, 0], rows[-1:, 1]])
         return self._row_starts[array]
 
     def places(self, array: str, shard: Shard) -> UInt64[np.ndarray, "layer 3"]:
         """Where the layers of an array are in a shard: byte offset, bytes, checksum."""
-        places: UInt64[np.ndarray, "layer 3"] = self._contents[f"chunks/{array}"][shard.number]
+        places: UInt64[np.ndarray, "layer 3"] = self._contents.arrays[f"chunks/{array}"][shard.number]
         return places
 
     def stored(self, shard: Shard) -> Stored:
@@ -265,8 +267,8 @@ class Cache(Displayed):
         return Stored(
             self.seals[shard.number],
             Scores(scores.full[rows], scores.prefix[rows]),
-            self._contents["examples/n_tokens"][rows],
-            self._contents["examples/n_kept"][rows],
+            self._contents.arrays["examples/n_tokens"][rows],
+            self._contents.arrays["examples/n_kept"][rows],
             {name: self.places(name, shard) for name in self.arrays},
         )
 
@@ -367,8 +369,8 @@ def _open_checked(path: Path) -> Contents:
         raise CacheError(f"{path} does not exist. Make it with `babelscope cache`.")
     if not seal_of(path) and _begins(path) == HDF5:
         raise CacheError(
-            f"{path} is HDF5, but not a babelscope cache of version {VERSION}. If it is one of version 1: "
-            f"`babelscope cache upgrade {path} --out NEW.h5`."
+            f"{path} is HDF5, but not a babelscope cache of version {VERSION}. If it is one of version 1, from "
+            f"somebody you trust: `babelscope cache upgrade {path} --out NEW.h5`."
         )
     try:
         contents = Contents.of(path, links=True)

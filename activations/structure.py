@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,13 @@ def check_structure(contents: Contents) -> None:
     """Compare attributes and arrays of an index with what the format allows, and their shapes with each other.
 
     Raises:
-        ValueError, KeyError, TypeError: what differs. CacheError: an array is not in the file.
+        ValueError, KeyError, TypeError: what differs.
     """
-    attributes = contents.attributes
+    attributes, found = contents.attributes, contents.arrays
     _check_attributes(attributes)
-    n, k = contents.shape("examples/n_tokens")[0], len(attributes["labels"])
-    languages, m = contents.shape("prompts/language")[0], contents.shape("content_free/language")[0]
-    s = contents.shape("shards/seal")[0]
+    n, k = len(found["examples/n_tokens"]), len(attributes["labels"])
+    languages, m = len(found["prompts/language"]), len(found["content_free/language"])
+    s = len(found["shards/seal"])
     expected: dict[str, tuple[Shape, str]] = {f"examples/{name}": ((n,), TEXT) for name in EXAMPLE_COLUMNS}
     expected |= {f"prompts/{name}": ((languages,), TEXT) for name in ("language", "prefix", "slot")}
     expected |= {
@@ -42,20 +43,31 @@ def check_structure(contents: Contents) -> None:
     widths = (attributes["layers"] - 1, attributes["d_model"], attributes["d_mlp"])
     arrays = array_shapes(attributes["arrays"], *widths)
     expected |= {f"chunks/{array.name}": ((s, array.n_layers, 3), "uint64") for array in arrays}
-    if odd := expected.keys() ^ contents.places.keys():
+    if odd := expected.keys() ^ found.keys():
         raise ValueError(f"{min(odd)!r:.80} is missing, or does not belong there")
-    for name, (shape, kind) in expected.items():
-        found = contents[name]
-        if found.shape != shape or (found.dtype.kind != TEXT if kind == TEXT else found.dtype != np.dtype(kind)):
-            raise ValueError(f"{name} is {found.dtype} of shape {found.shape}, expected {kind} of {shape}")
-    rows = contents["shards/rows"]
+    check_arrays(found, expected)
+    rows = found["shards/rows"]
     ends = np.concatenate([[0], rows[:, 1]])
     if n == 0 or s == 0:
         raise ValueError("it holds no examples")
     if (rows[:, 0] != ends[:-1]).any() or (rows[:, 1] <= rows[:, 0]).any() or ends[-1] != n:
         raise ValueError(f"the shards do not cover rows 0 to {n - 1} one after the other")
-    if (contents["examples/n_kept"] < 0).any():
+    if (found["examples/n_kept"] < 0).any():
         raise ValueError("examples/n_kept has numbers below zero")
+
+
+def check_arrays(found: Mapping[str, np.ndarray], expected: Mapping[str, tuple[Shape, str]]) -> None:
+    """Compare arrays with the shape and type that each should have.
+
+    Raises:
+        ValueError: one differs, or is missing.
+    """
+    for name, (shape, kind) in expected.items():
+        if name not in found:
+            raise ValueError(f"{name} is missing")
+        has = found[name]
+        if has.shape != shape or (has.dtype.kind != TEXT if kind == TEXT else has.dtype != np.dtype(kind)):
+            raise ValueError(f"{name} is {has.dtype} of shape {has.shape}, expected {kind} of {shape}")
 
 
 def _check_attributes(attributes: dict[str, Any]) -> None:

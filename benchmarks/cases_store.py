@@ -107,7 +107,7 @@ def _write_large(path: Path, n: int) -> None:
         place = shards_folder(path) / shard.file_name
         whole = dict.fromkeys(KEPT, states[:size])
         write_shard(place, shard, whole, scores, np.ones(size, int), np.ones(size, int), _identity())
-        stored.append(read_stored(place, arrays, _identity()))
+        stored.append(read_stored(place, shard, arrays, _identity()))
     prompts = [Prompt(Example(str(i), "en", "test", "text", "negative"), "", "") for i in range(n)]
     one = Scores(np.zeros((1, 2), np.float32), np.zeros((1, 2), np.float32))
     more = {"layers": LAYERS, "d_model": D_MODEL, "d_mlp": 0, "compression": False, "model": "", "adapter": ""}

@@ -44,7 +44,7 @@ class Map(_Strict):
     label: LabelMap
     splits: dict[str, str] = {"test": "test"}  # ours -> theirs
     config: str | None = None
-    files: str | None = None  # local files, relative to the map: "{language}/{split}.parquet"
+    files: str | None = None  # local files, in the map's folder: "{language}/{split}.parquet"
     id: str | None = None  # column; None: rows are parallel by their number
 
 
@@ -130,6 +130,8 @@ def _open(columns: Map, folder: Path, code: str, split: str) -> Any:
     files = None
     if columns.files is not None:
         path = folder / columns.files.format_map(places)
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise DataError(f"{path} is outside the folder of the map, {folder}. Put the files beside the map.")
         if not path.is_file():
             raise DataError(f"{path} does not exist; the map names it for {code}, {split}.")
         files = {split: str(path)}

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from ..errors import DataError
 
 Row = Mapping[str, Any]
+HALF = re.compile("[\ud800-\udfff]")  # JSON can write it as \\ud800; UTF-8 cannot
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ def check_text(path: Path | str, number: int, row: Row, fields: Iterable[str], f
             faults.add(path, number, name, f"is not text: {row[name]!r:.40}")
         elif not row[name].strip():
             faults.add(path, number, name, "is empty")
+        elif HALF.search(row[name]):
+            faults.add(path, number, name, "holds half of a character (a lone surrogate). Save the file as UTF-8")
     return len(faults.found) == before
 
 
@@ -98,6 +102,9 @@ def _json(path: Path, text: str, faults: Faults) -> Iterator[tuple[int, Any]]:
             path, complete + 1, "", f"not valid JSON at line {error.lineno}: {error.msg}. Is the file truncated?"
         )
         return
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; lists in lists in lists
+        faults.add(path, 0, "", f"not valid JSON: {error}")
+        return
     if not isinstance(table, list):
         faults.add(path, 0, "", f"expected a JSON list of objects, found {type(table).__name__}")
         return
@@ -112,6 +119,8 @@ def _jsonl(path: Path, text: str, faults: Faults) -> Iterator[tuple[int, Any]]:
                 yield number, json.loads(line)
             except json.JSONDecodeError as error:
                 faults.add(path, number, "", f"not valid JSON: {error.msg} at column {error.colno}")
+            except (ValueError, RecursionError) as error:
+                faults.add(path, number, "", f"not valid JSON: {error}")
 
 
 def _csv(path: Path, text: str, faults: Faults) -> Iterator[tuple[int, Any]]:

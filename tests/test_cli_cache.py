@@ -1,6 +1,8 @@
 """What is done with finished caches, from the command line."""
 
+import fcntl
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from babelscope.activations.store import Cache
 from babelscope.cli import app
 from babelscope.errors import CacheError, UsageError
+from babelscope.files import held
 from typer.testing import CliRunner, Result
 from version_one import version_one
 
@@ -101,6 +104,80 @@ def test_exports_hold_the_same_numbers(base: Path) -> None:
     np.testing.assert_allclose(table["logprob_positive"], scores.full[:, 1])
     assert isinstance(invoke("cache", "export", base, "--out", out / "x.csv").exception, UsageError)
     assert isinstance(invoke("cache", "export", base, "--out", out / "x.npz").exception, CacheError)
+
+
+def test_exports_hold_every_array_that_was_kept(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    import pandas as pd
+
+    base = tmp_path / "base.h5"
+    assert capture(tiny_folder("llama"), base, "--keep", "all,attention/mean,neurons/last", "--yes").exit_code == 0
+    for ending in ("npz", "parquet"):
+        rows("cache", "export", base, "--layers", "0,2,3", "--out", tmp_path / f"x.{ending}")
+    npz, table = np.load(tmp_path / "x.npz"), pd.read_parquet(tmp_path / "x.parquet")
+    with Cache(base) as cache:
+        tokens = cache.states("all", 3)
+        np.testing.assert_array_equal(npz["all"][:, 2], tokens)
+        np.testing.assert_array_equal(np.concatenate([np.stack(row) for row in table["all_03"]]), tokens)
+        assert [len(row) for row in table["all_03"]] == list(npz["n_kept"])
+        for name in ("attention_mean", "neurons_last"):
+            stream, position = name.split("_")
+            wanted = np.stack([cache.states(position, layer, stream=stream) for layer in (2, 3)], axis=1)
+            np.testing.assert_array_equal(npz[name], wanted)
+            np.testing.assert_array_equal(np.stack(table[f"{name}_02"]), wanted[:, 0])
+            data = cache.to_xarray([0, 2, 3])
+            np.testing.assert_array_equal(data[name].sel(block=3), wanted[:, 1])
+    assert data["all"].dims == ("token", "layer", "d_model")
+    refused = invoke("cache", "export", base, "--layers", "0", "--out", tmp_path / "y.npz")
+    assert "attention/mean has no layer 0" in str(refused.exception)
+
+
+def test_verify_of_a_damaged_index_does_not_send_to_repair(base: Path) -> None:
+    base.write_bytes(base.read_bytes()[:-1])
+    result = invoke("cache", "verify", base, "--json")
+    told = json.loads(result.stdout)
+    assert told["damaged"] == ["1 file(s)"]
+    assert "Move it away and run the command that made it again" in told["rows"][0]["what"]
+    assert "repair" not in result.output
+
+
+def test_gc_finds_what_killed_writers_left_beside_caches(base: Path) -> None:
+    left = base.parent / ".x.npz.0123abcd.partial"
+    left.write_bytes(b"half")
+    (base.parent / ".notes.partial").write_bytes(b"not ours")
+    with left.open("rb") as file:  # as long as its writer lives
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert rows("cache", "gc", base.parent, "--delete") == []
+    (removed,) = rows("cache", "gc", base.parent, "--delete")
+    assert (removed["path"], removed["what"]) == (str(left), "temporary")
+    assert not left.exists()
+    assert (base.parent / ".notes.partial").exists()
+
+
+def test_gc_finds_the_folder_of_a_cache_of_scores_alone(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    """Killed after the index was written, before the shards of scores were removed."""
+    assert capture(tiny_folder("llama"), tmp_path / "base.h5", "--keep", "none").exit_code == 0
+    folder = tmp_path / "base.h5.shards"
+    folder.mkdir()
+    for name in (".lock", "00000.h5"):
+        (folder / name).touch()
+    (removed,) = rows("cache", "gc", tmp_path, "--delete")
+    assert (removed["path"], removed["what"]) == (str(folder), "shards of a cache of scores alone")
+    assert rows("cache", "verify", tmp_path / "base.h5") == []
+
+
+def test_gc_deletes_while_no_capture_can_start(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = base.with_name("other.h5.shards")
+    folder.mkdir()
+    (folder / ".lock").touch()
+    remove = shutil.rmtree
+
+    def watched(path: Path) -> None:
+        assert held(path / ".lock")
+        remove(path)
+
+    monkeypatch.setattr("babelscope.activations.inventory.shutil.rmtree", watched)
+    rows("cache", "gc", base.parent, "--delete")
+    assert not folder.exists()
 
 
 def test_xarray_view_is_labelled(base: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+import h5py
 import pytest
 import torch
 from babelscope import cli, errors
@@ -131,6 +132,14 @@ def bad_rows(scene: Scene) -> None:
     load_task("nli", str(scene.written("my.jsonl", row)))
 
 
+def foreign_files(scene: Scene) -> None:
+    text = (
+        'task = "sentiment"\ndataset = "csv"\nlanguages = ["en"]\nfiles = "../x.csv"\n'
+        'fields = {text = "text"}\nlabel = {column = "label"}\n'
+    )
+    load_task("sentiment", str(scene.written("map.toml", text)))
+
+
 def long_prompt(scene: Scene) -> None:
     encode_prompts(open_model(str(scene.model), device="cpu").tokenizer, prompts(2), 64)
 
@@ -170,6 +179,15 @@ def cut_index(scene: Scene) -> None:
 def old_cache(scene: Scene) -> None:
     version_one(scene.made / "base.h5", scene.folder / "old.h5")
     scene.run("eval", scene.folder / "old.h5")
+
+
+def linked_states(scene: Scene) -> None:
+    old = scene.folder / "old.h5"
+    version_one(scene.made / "base.h5", old)
+    with h5py.File(old, "r+") as file:
+        del file["states/last"]
+        file["states/last"] = h5py.SoftLink("/states/mean")
+    scene.run("cache", "upgrade", old, "--out", scene.folder / "new.h5")
 
 
 def full_disk(scene: Scene) -> None:
@@ -272,6 +290,7 @@ PROVOKED: dict[str, Callable[[Scene], object]] = {
     "A language is not known": lambda scene: scene.run("tasks", "show", "nli", "--languages", "cn"),
     "A task is not known": lambda scene: load_task("sentimnt"),
     "Rows of a file are faulty": bad_rows,
+    "A map of a dataset leads elsewhere": foreign_files,
     "There are not as many demonstrations": lambda scene: scene.run("tasks", "show", "nli", "--shots", 50),
     "A prompt is too long": long_prompt,
     "Two answers look alike to the model": words_alike,
@@ -281,6 +300,7 @@ PROVOKED: dict[str, Callable[[Scene], object]] = {
     "A shard is missing or damaged": lost_shard,
     "An index is damaged": cut_index,
     "A cache is of an old version": old_cache,
+    "An old file is more than a cache": linked_states,
     "The disk would not suffice": full_disk,
     "Another process is at work": busy,
     "States are not finite": nan_states,

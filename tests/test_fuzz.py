@@ -7,52 +7,35 @@ everything behind the seal is read too.
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xxhash
 from babelscope.activations.cache import Request, write_cache
+from babelscope.activations.layout import Shard
 from babelscope.activations.sealed import DIGEST, FROM
+from babelscope.activations.shards import find_stored
 from babelscope.activations.store import Cache
 from babelscope.errors import CacheError
-from babelscope.models import Model
+from babelscope.models import Model, open_model
 from babelscope.tasks import Asking, load_task
+from mutations import mutated
 
 FILES = 6_000  # of each kind
+FEW = 150  # in seconds
+REQUEST = Request(load_task("sentiment"), ("en", "zh"), Asking(shots=0), limit=3, keep=("states/last", "states/all"))
 SLOWEST = 5.0  # seconds; a hang, not a busy machine
-NUMBERS = [b"\xff" * 8, b"\0" * 8, *(value.to_bytes(8, "little") for value in (2**31, 2**40, 2**62))]
 
 
 @pytest.fixture(scope="module")
 def cached(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Callable[[str], Path]) -> Path:
-    from babelscope.models import open_model
-
     path = tmp_path_factory.mktemp("fuzz") / "base.h5"
     model: Model = open_model(str(tiny_folder("llama")), dtype="float32", device="cpu")
-    request = Request(
-        load_task("sentiment"), ("en", "zh"), Asking(shots=0), limit=3, keep=("states/last", "states/all")
-    )
-    write_cache(model, request, path)
+    write_cache(model, REQUEST, path)
     return path
-
-
-def mutated(whole: bytes, rng: random.Random, start: int) -> bytearray:
-    data = bytearray(whole)
-    # Most of the damage goes where the structure is told: the table at the beginning.
-    stop = min(len(data), 5000) if rng.random() < 0.7 else len(data)
-    for _ in range(rng.choice([1, 1, 1, 2, 4, 16])):
-        place = rng.randrange(start, stop)
-        how = rng.random()
-        if how < 0.5:
-            data[place] ^= 1 << rng.randrange(8)
-        elif how < 0.8:
-            data[place] = rng.choice(b'\0\xff\x7f0129"[]{},-.e')
-        else:
-            data[place : place + 8] = rng.choice(NUMBERS)
-    if rng.random() < 0.1:
-        del data[rng.randrange(start, len(data)) :]
-    return data
 
 
 def everything(path: Path) -> list[np.ndarray]:
@@ -90,6 +73,34 @@ def test_accidents_in_index_and_shards_never_change_a_number(cached: Path) -> No
         else:
             assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True)), f"file {n}"
     assert refused > FILES / 4
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_forged_shards_and_compressed_caches_are_read_or_refused(
+    cached: Path, tiny_folder: Callable[[str], Path], tmp_path: Path, compressed: bool
+) -> None:
+    """The chunk of a forged shard has its checksum in the index, which its forger has not: nothing wrong is read."""
+    path = tmp_path / "base.h5"
+    model = open_model(str(tiny_folder("llama")), dtype="float32", device="cpu")
+    write_cache(model, replace(REQUEST, compress=compressed), path)
+    wanted = everything(path)
+    shard = tmp_path / "base.h5.shards" / "00000.h5"
+    files = {file: file.read_bytes() for file in [path, *path.parent.rglob("0*.h5")]}
+    rng, refused = random.Random(2), 0
+    for n in range(FEW):
+        file = rng.choice(list(files))
+        forged = mutated(files[file], rng, FROM)
+        forged[DIGEST] = xxhash.xxh3_128_hexdigest(bytes(forged[FROM:])).encode()
+        file.write_bytes(forged)
+        found = read(path)
+        if found is None:
+            refused += 1
+        elif file != path:
+            assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True)), f"file {n}"
+        with suppress(CacheError):
+            find_stored(shard, Shard(0, "en", 0, 3), [], {"labels": ["negative", "positive"]}, compressed)
+        file.write_bytes(files[file])
+    assert FEW / 10 < refused < FEW
 
 
 @pytest.mark.slow

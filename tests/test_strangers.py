@@ -1,6 +1,8 @@
 """Files from strangers: what could lead elsewhere, take all memory or run code is refused with a clear error."""
 
 import json
+import os
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,16 +11,19 @@ import pytest
 import xxhash
 from babelscope.activations.cache import Request, write_cache
 from babelscope.activations.sealed import DIGEST, FROM, Contents
+from babelscope.activations.shards import read_stored
 from babelscope.activations.store import Cache
-from babelscope.errors import CacheError, ModelError, UsageError
+from babelscope.errors import CacheError, DataError, ModelError, UsageError
 from babelscope.models import Model, open_model
 from babelscope.settings import load_study
 from babelscope.tasks import Asking, load_task
 
+REQUEST = Request(load_task("sentiment"), ("en",), Asking(shots=0), limit=3)
+
 
 @pytest.fixture
 def cached(tiny: Callable[..., Model], tmp_path: Path) -> Path:
-    write_cache(tiny(), Request(load_task("sentiment"), ("en",), Asking(shots=0), limit=3), tmp_path / "base.h5")
+    write_cache(tiny(), REQUEST, tmp_path / "base.h5")
     return tmp_path / "base.h5"
 
 
@@ -67,7 +72,7 @@ def test_an_unchanged_table_is_read(cached: Path) -> None:
         (place("examples/n_tokens", ["<i4", [10**12], 4096]), "is not in the file|expected"),
         (place("labels/logprob", ["<f4", [3, 2], 10**9]), "is not in the file"),
         (place("labels/logprob", ["<f4", [3, -2], 4096]), "is no length|expected"),
-        (place("labels/logprob", ["|O", [3, 2], 4096]), "is not in the file|expected"),
+        (place("labels/logprob", ["|O", [3, 2], 4096]), "is of type"),
         (place("labels/logprob", ["<f4", [3, 2], 4096.0]), "is no length"),
         (place("something/else", ["<f4", [1], 4096]), "does not belong there"),
         (lambda table: table["arrays"].pop("shards/rows"), "shards/rows' is missing"),
@@ -84,6 +89,77 @@ def test_the_wider_state_than_the_shard_holds_is_refused_before_memory_is_taken(
     forge(cached, attribute("d_model", 999_999))
     with Cache(cached) as cache, pytest.raises(CacheError, match="it says that"):
         cache.states("last", 0)
+
+
+def sealed_again(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: DIGEST.start] + xxhash.xxh3_128_hexdigest(data[FROM:]).encode() + data[DIGEST.stop :])
+
+
+def test_a_sparse_terabyte_is_refused_without_reading_it(cached: Path) -> None:
+    os.truncate(cached, 2**40)
+    with pytest.raises(CacheError, match="damaged or truncated"):
+        Cache(cached)
+
+
+def test_a_large_forged_file_takes_no_memory(cached: Path) -> None:
+    size = 2**26
+    forge(cached, lambda table: table.update({"bytes": size}))
+    os.truncate(cached, size)
+    sealed_again(cached)
+    tracemalloc.start()
+    with Cache(cached) as cache:
+        assert len(cache) == 3
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < size / 8
+
+
+def test_arrays_that_share_their_bytes_are_refused(cached: Path) -> None:
+    size = cached.stat().st_size
+    forge(
+        cached, lambda table: [table["arrays"].update({f"examples/{n}": [f"|S{size}", [1], 0]}) for n in ("id", "text")]
+    )
+    with pytest.raises(CacheError, match=r"not as FORMAT.md says.*is not in the file"):
+        Cache(cached)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (place("labels/logprob", ["<f4", [1, 2], 4096]), r"labels/logprob is float32 of shape \(1, 2\)"),
+        (place("chunks/states/last", ["<u8", [1, 3], 4096]), "chunks/states/last is uint64"),
+        (lambda table: table["arrays"].pop("examples/n_kept"), "examples/n_kept is missing"),
+        (attribute("end", 2), "expected rows 0 to 2"),
+        (attribute("format", "x"), "it says that it is"),
+    ],
+)
+def test_a_forged_shard_is_captured_again(
+    cached: Path, tiny: Callable[..., Model], change: Callable[[dict[str, Any]], None], reason: str
+) -> None:
+    shard = cached.parent / "base.h5.shards" / "00000.h5"
+    whole, index = shard.read_bytes(), cached.read_bytes()
+    forge(shard, change)
+    with Cache(cached) as cache, pytest.raises(CacheError, match=reason):
+        read_stored(shard, cache.shards[0], [cache.shape_of(name) for name in cache.arrays], cache.attributes)
+    cached.unlink()
+    write_cache(tiny(), REQUEST, cached)
+    assert shard.read_bytes() == whole
+    with Cache(cached) as cache:
+        assert len(cache) == 3
+    assert len(cached.read_bytes()) == len(index)
+
+
+def test_a_map_of_a_dataset_stays_in_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "secret.csv").write_text("text,label\nx,positive\n")
+    for place in ("../secret.csv", str(tmp_path / "secret.csv")):
+        (tmp_path / "maps" / "map.toml").write_text(
+            f'task = "sentiment"\ndataset = "csv"\nlanguages = ["en"]\nfiles = "{place}"\n'
+            'fields = {text = "text"}\nlabel = {column = "label"}\n'
+        )
+        with pytest.raises(DataError, match=r"secret.csv is outside the folder of the map, .*Put the files beside"):
+            load_task("sentiment", str(tmp_path / "maps" / "map.toml"))
 
 
 def test_a_compression_bomb_is_refused(cached: Path, tiny: Callable[..., Model]) -> None:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import torch
 import xxhash
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from ..files import write_whole
 
 DIGEST = 16  # bytes before the safetensors: their xxh3_128
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of AdamW
 
 
 @dataclass(frozen=True)
@@ -58,19 +60,17 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path, parameters: Sequence[Tensor], optimiser: torch.optim.Optimizer) -> Standing | None:
-    """Put everything back as it was saved. None where there is no whole checkpoint."""
+    """Put everything back as it was saved. None, and nothing is changed, where there is no whole checkpoint."""
     if not path.is_file():
         return None
     data = path.read_bytes()
-    if xxhash.xxh3_128_digest(data[DIGEST:]) != data[:DIGEST]:
-        warnings.warn(f"{path} is damaged; training starts from the beginning.", stacklevel=2)
+    try:
+        if xxhash.xxh3_128_digest(data[DIGEST:]) != data[:DIGEST]:
+            raise ValueError("its bytes are not those that were written")
+        curve, of_each = _checked(load(data[DIGEST:]), parameters)
+    except (ValueError, LookupError, TypeError, RecursionError, SafetensorError) as error:
+        warnings.warn(f"{path} is damaged ({error!s:.80}); training starts from the beginning.", stacklevel=2)
         return None
-    tensors = load(data[DIGEST:])
-    curve = [CurvePoint(**line) for line in json.loads(bytes(tensors.pop("curve").tolist()))]
-    of_each: list[dict[str, Tensor]] = [{} for _ in parameters]
-    for name, tensor in tensors.items():
-        i, kind = name.split(".")
-        of_each[int(i)][kind] = tensor
     good = []
     with torch.no_grad():
         for parameter, own in zip(parameters, of_each, strict=True):
@@ -78,3 +78,33 @@ def load_checkpoint(path: Path, parameters: Sequence[Tensor], optimiser: torch.o
             good.append(own.pop("good").to(parameter.device))
     optimiser.load_state_dict(optimiser.state_dict() | {"state": dict(enumerate(of_each))})
     return Standing(curve, good)
+
+
+def _checked(
+    tensors: dict[str, Tensor], parameters: Sequence[Tensor]
+) -> tuple[list[CurvePoint], list[dict[str, Tensor]]]:
+    """The curve, and the tensors of each parameter, in its shape.
+
+    Raises:
+        ValueError, LookupError, TypeError: they are not those of these parameters.
+    """
+    curve = [CurvePoint(**line) for line in json.loads(bytes(tensors.pop("curve").tolist()))]
+    if [point.step for point in curve] != list(range(len(curve))) or not curve:
+        raise ValueError("its curve is not one")
+    for point in curve:
+        if not all(isinstance(n, int | float) or n is None for n in asdict(point).values()):
+            raise ValueError("its curve holds more than numbers")
+    wanted = {
+        f"{i}.{name}": () if name == "step" else parameter.shape
+        for i, parameter in enumerate(parameters)
+        for name in ("value", "good", *MOMENTS)
+    }
+    if odd := wanted.keys() ^ tensors.keys():
+        raise ValueError(f"{min(odd)} is missing, or does not belong there")
+    of_each: list[dict[str, Tensor]] = [{} for _ in parameters]
+    for name, shape in wanted.items():
+        i, kind = name.split(".")
+        if tensors[name].shape != shape or not tensors[name].isfinite().all():
+            raise ValueError(f"{name} has another shape, or is not finite")
+        of_each[int(i)][kind] = tensors[name]
+    return curve, of_each
