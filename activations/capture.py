@@ -307,10 +307,12 @@ def _check_finite(captured: Captured, prompts: Sequence[Prompt]) -> None:
             bad = bad.any(-1)
         if bad.any():
             row, place = bad.nonzero()[0].tolist()
-            if is_ragged(name):
-                row = int(np.searchsorted(captured.n_kept.cumsum(), row, side="right"))
-            example = prompts[row].example
             where = f"label {place}" if name in scores else f"layer {place + first_layer(name)}"
+            if is_ragged(name):
+                ends = captured.n_kept.cumsum()
+                row, token = int(np.searchsorted(ends, row, side="right")), row
+                where = f"token {token - ends[row] + captured.n_kept[row]} of {captured.n_kept[row]} kept, {where}"
+            example = prompts[row].example
             raise CacheError(
                 f"{name} of example {example.id!r} in {example.language!r}, {where}, is not finite. "
                 "Try --dtype float32, or check the adapter."

@@ -208,6 +208,21 @@ def test_state_that_is_not_finite_is_named(tiny: Callable[..., Model]) -> None:
         run(model, chosen)
 
 
+def test_token_that_is_not_finite_is_named(tiny: Callable[..., Model]) -> None:
+    """One token alone has a bad embedding; attention is cut off, so that no other token sees it."""
+    model, chosen = tiny(), prompts(n=3)
+    for block in model.blocks:
+        block.get_parameter("self_attn.o_proj.weight").data.zero_()
+    rows = encode_prompts(model.tokenizer, chosen, None)
+    others = {token for row in rows[:2] for token in row.ids} | set(rows[2].ids[: rows[2].start])
+    place, token = next((i, t) for i, t in enumerate(rows[2].ids[rows[2].start :]) if t not in others)
+    model.net.get_input_embeddings().weight.data[token] = float("inf")
+    kept = len(rows[2].ids) - rows[2].start
+    where = rf"'{chosen[2].example.id}' in 'en', token {place} of {kept} kept, layer 0, is not finite"
+    with pytest.raises(CacheError, match=where):
+        run(model, chosen, keep=["states/all"])
+
+
 @pytest.mark.parametrize("family", [family for family in FAMILIES if family != "bloom"])
 def test_streams_add_up_to_the_residual_stream(tiny: Callable[..., Model], family: str) -> None:
     """What attention and MLP say they add is what the next state has more."""
