@@ -234,6 +234,9 @@ def train(
     ] = "translate",
     number: Annotated[int, typer.Option("--number", min=2, help="Question pairs per direction.")] = 150,
     preset: Annotated[str, typer.Option("--preset", help="`laptop` or `paper`.")] = "laptop",
+    tokens_per_batch: Annotated[
+        int | None, typer.Option("--tokens-per-batch", min=1, help="At once; fewer take less memory. Default: 4096.")
+    ] = None,
     data: DataOption = None,
     dtype: DtypeOption = "auto",
     device: DeviceOption = "auto",
@@ -247,7 +250,8 @@ def train(
     from .training import train as train_adapter
 
     directions = directions_of(pairs.split(","), objective)
-    recipe = recipe_of(AdapterSettings(pairs=pairs.split(","), number=number, preset=preset))
+    changes = {} if tokens_per_batch is None else {"tokens_per_batch": tokens_per_batch}
+    recipe = recipe_of(AdapterSettings(pairs=pairs.split(","), number=number, preset=preset, recipe=changes))
     chosen = question_pairs(load_task(task, data), directions, number, seed, objective)
     with progress("train", "steps") as report:
         opened = open_model(model, dtype=dtype, device=device)

@@ -26,10 +26,11 @@ from .options import (
     TaskOption,
     UncheckedOption,
     WordsOption,
+    YesOption,
     asking,
     layer_numbers,
 )
-from .terminal import hint, progress, show
+from .terminal import confirm_size, hint, progress, show
 
 if TYPE_CHECKING:
     from .activations.cache import Request
@@ -61,7 +62,7 @@ def capture_command(
     ] = "last,mean",
     compress: CompressOption = False,
     unchecked: UncheckedOption = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask about the size of optional arrays.")] = False,
+    yes: YesOption = False,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -108,11 +109,7 @@ def _confirm_size(model: "Model", request: "Request", out: Path) -> None:
 
     if set(request.keep) <= set(KEPT) or out.exists():
         return
-    size = f"{out} will take about {estimated_bytes(model, request) / 1e6:,.0f} MB for {', '.join(request.keep)}."
-    if not sys.stdin.isatty():
-        raise UsageError(f"{size} Give --yes to go on.")
-    if not typer.confirm(f"{size} Go on?", err=True):
-        raise UsageError("Nothing was written.")
+    confirm_size(out, estimated_bytes(model, request), request.keep)
 
 
 @app.command("ls")

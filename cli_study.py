@@ -3,12 +3,15 @@
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import JsonOption, OutOption
-from .terminal import as_records, events, hint, progress, readable, show, total, watch
+from .options import JsonOption, OutOption, YesOption
+from .terminal import as_records, confirm_size, events, hint, progress, readable, show, total, watch
+
+if TYPE_CHECKING:
+    from .study import Study
 
 app = typer.Typer(help="Studies: train, cache, probe and plot from one file.", no_args_is_help=True)
 
@@ -19,6 +22,7 @@ def study_run(
     out: OutOption,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value, such as limit=20.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would run, and run nothing.")] = False,
+    yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run a study, or go on with it. Example: `babelscope study run studies/demo.yaml --out runs/demo`"""
@@ -35,6 +39,8 @@ def study_run(
         given = [word for override in overrides or [] for word in ("--set", override)]
         hint("study run, planned", as_json, file=file, out=out, overrides=given)
         return
+    if not yes:
+        _confirm_size(study)
     with events() as on_event:
         ran = run_study(study, on_event)
     from .findings import verdict
@@ -43,6 +49,19 @@ def study_run(
     verdicts = verdict(read_tables(out / "tables"))
     show([{"report": str(out / "report.html"), "stages_run": len(ran)}], as_json, extra={"verdict": verdicts})
     hint("study run", as_json, out=out)
+
+
+def _confirm_size(study: "Study") -> None:
+    """Ask before caches are written that can take far more disk than what is kept by default."""
+    from .activations.layout import KEPT, array_name
+    from .plan import plan_study
+
+    arrays = [array_name(name) for name in study.settings.keep]
+    if set(arrays) <= set(KEPT):
+        return
+    todo = [stage for stage in plan_study(study) if stage.state != "complete"]
+    if n_bytes := sum(stage.disk for stage in todo if stage.name.startswith("cache ")):
+        confirm_size(study.folder, n_bytes, arrays)
 
 
 @app.command("watch")

@@ -1,6 +1,7 @@
 """When memory runs out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from .errors import NoMemoryError
@@ -31,7 +32,24 @@ def halving(run: Callable[[int], Result], budget: int, least: int, what: str) ->
             if not out_of_memory(error):
                 raise
             if budget < least:
-                raise NoMemoryError(
-                    f"There is no memory for {what}. Use shorter texts, fewer shots, a smaller model or bfloat16."
-                ) from error
+                raise _none_for(what) from error
         budget //= 2
+
+
+@contextmanager
+def memory_for(what: str) -> Iterator[None]:
+    """Work that cannot be done in smaller parts.
+
+    Raises:
+        NoMemoryError: there is no memory for `what`.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise _none_for(what) from error
+
+
+def _none_for(what: str) -> NoMemoryError:
+    return NoMemoryError(f"There is no memory for {what}. Use shorter texts, fewer shots, a smaller model or bfloat16.")

@@ -30,6 +30,7 @@ DeviceOption = Annotated[
 SeedOption = Annotated[int, typer.Option("--seed", help="Everything random follows from it.")]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Where the result goes.")]
 CachesArgument = Annotated[list[Path], typer.Argument(help="Caches: the base first, then aligned ones.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask about the size of optional arrays.")]
 UncheckedOption = Annotated[bool, typer.Option("--unchecked", help="Do not check the model's states first.")]
 CompressOption = Annotated[bool, typer.Option("--compress", help="Compress the states, without loss.")]
 CacheArgument = Annotated[Path, typer.Argument(help="A cache.")]

@@ -84,6 +84,10 @@ def _told(variable: str) -> bool:
     return os.environ.get(variable, "false").lower() == "true"
 
 
+def _accelerated() -> bool:
+    return "ACCELERATE_MIXED_PRECISION" in os.environ  # which it always sets
+
+
 def refuse_fsdp(what: str) -> None:
     """FSDP is for training: its processes run in step, on a model that none of them has whole.
 
@@ -124,10 +128,16 @@ def current() -> Ranks:
     """This process's place, as the launcher says in RANK and WORLD_SIZE; joins the others when first asked.
 
     Raises:
-        UsageError: `accelerate launch` was told to use DeepSpeed.
+        UsageError: `accelerate launch` was told to use DeepSpeed, or of several processes and started one.
     """
     if _told("ACCELERATE_USE_DEEPSPEED"):
         raise UsageError("DeepSpeed is not supported. FSDP divides the model likewise: studies/accelerate-fsdp.yaml.")
+    # Without --multi_gpu, accelerate names the place where processes meet, and starts one that knows of no others.
+    if _accelerated() and "MASTER_ADDR" in os.environ and "WORLD_SIZE" not in os.environ:
+        raise UsageError(
+            "`accelerate launch` was told of several processes, and started one. Give it --multi_gpu (on CPUs too), or "
+            "use torchrun."
+        )
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return Ranks()

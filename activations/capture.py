@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 
 from ..errors import CacheError
-from ..memory import halving
+from ..memory import halving, memory_for
 from ..models import Model
 from ..progress import Progress, silent
 from ..tasks import Prompt
@@ -90,15 +90,15 @@ def capture(
     Args:
         labels: label words as the model is to say them.
         keep: names of the arrays to return, see `Captured`; without any, there are scores alone.
-        share_prefix: run the tokens that all prompts share once (same result, less work).
-        token_budget: how many tokens a batch holds at most; speed and memory change with it, results do not. A batch
-            that finds no memory is split.
+        share_prefix: run the tokens that all prompts share once: less work, and the same results up to last digits.
+        token_budget: how many tokens a batch holds at most; speed and memory change with it, results in their last
+            digits alone. A batch that finds no memory is split.
         on_progress: counts prompts; tokens are those that run, shared ones once, padding left out.
 
     Raises:
         DataError, UsageError: see `encode_prompts` and `encode_labels`.
         CacheError: a state or score is NaN or infinite.
-        NoMemoryError: there is no memory for a single prompt.
+        NoMemoryError: there is no memory for a single prompt, for the tokens that all share, or for what is kept.
     """
     first = encode_prompts(model.tokenizer, prompts[:1], None)[0]
     words = Words(encode_labels(model.tokenizer, prompts[0], first, labels), label_beginnings(model.tokenizer, labels))
@@ -106,13 +106,14 @@ def capture(
     room = None if model.context_length is None else model.context_length - max(map(len, words.sequences)) + 1
     encoded = encode_prompts(model.tokenizer, prompts, room)
     n_shared = shared_prefix(encoded) if share_prefix else 0
-    prefix = _prefix_cache(model, encoded[0].ids[:n_shared]) if n_shared else None
+    language = prompts[0].example.language
+    with memory_for(f"the {n_shared} tokens that all prompts in {language!r} begin with"):
+        prefix = _prefix_cache(model, encoded[0].ids[:n_shared]) if n_shared else None
     n_kept = np.array([len(prompt.ids) - prompt.start for prompt in encoded])
     ends = n_kept.cumsum()
-    arrays = {
-        name: torch.empty(int(ends[-1]) if is_ragged(name) else len(encoded), *model.shape_of(name), dtype=model.dtype)
-        for name in keep
-    }
+    with memory_for(f"the states of {len(prompts)} prompts in {language!r}"):
+        rows_of = {name: int(ends[-1]) if is_ragged(name) else len(encoded) for name in keep}
+        arrays = {name: torch.empty(n, *model.shape_of(name), dtype=model.dtype) for name, n in rows_of.items()}
     asked: list[Asked] = []
     later = words.long[1:] if _within_sliding_window(model, encoded, words) else ()
 
@@ -133,7 +134,7 @@ def capture(
     planned = list(batches([len(row.own) for row in rows], n_shared, token_budget))
     log.info(
         "%s: %d prompts in %d batches of up to %d rows and %d tokens, behind %d prefix tokens that run once",
-        *(prompts[0].example.language, len(prompts), len(planned), max(map(len, planned)), token_budget, n_shared),
+        *(language, len(prompts), len(planned), max(map(len, planned)), token_budget, n_shared),
     )
     done, tokens = 0, n_shared
     on_progress(0, len(prompts), tokens)
@@ -142,13 +143,10 @@ def capture(
         done += len(chosen)
         tokens += sum(len(rows[i].own) for i in chosen)
         on_progress(done * len(prompts) // len(rows), len(prompts), tokens)
-    captured = Captured(
-        arrays,
-        *word_scores(model, asked, len(encoded), len(words.sequences)),
-        np.array([len(prompt.ids) for prompt in encoded]),
-        n_kept,
-    )
-    _check_finite(captured, prompts)
+    with memory_for(f"the scores of {len(prompts)} prompts in {language!r}"):
+        scores = word_scores(model, asked, len(encoded), len(words.sequences))
+        captured = Captured(arrays, *scores, np.array([len(prompt.ids) for prompt in encoded]), n_kept)
+        _check_finite(captured, prompts)
     return captured
 
 
@@ -309,10 +307,12 @@ def _check_finite(captured: Captured, prompts: Sequence[Prompt]) -> None:
             bad = bad.any(-1)
         if bad.any():
             row, place = bad.nonzero()[0].tolist()
-            if is_ragged(name):
-                row = int(np.searchsorted(captured.n_kept.cumsum(), row, side="right"))
-            example = prompts[row].example
             where = f"label {place}" if name in scores else f"layer {place + first_layer(name)}"
+            if is_ragged(name):
+                ends = captured.n_kept.cumsum()
+                row, token = int(np.searchsorted(ends, row, side="right")), row
+                where = f"token {token - ends[row] + captured.n_kept[row]} of {captured.n_kept[row]} kept, {where}"
+            example = prompts[row].example
             raise CacheError(
                 f"{name} of example {example.id!r} in {example.language!r}, {where}, is not finite. "
                 "Try --dtype float32, or check the adapter."

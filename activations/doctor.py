@@ -44,7 +44,7 @@ def examine(
         words: the answers that will be scored, see `Asking`; of others it is told whether they could be.
         open_as: opens the same model again in another precision, see compute.PRECISIONS.
     """
-    shots = min(2, min(len(wording.demonstrations) for wording in task.wordings.values()))
+    shots = min(2, _demonstrations(task))
     prompts = {code: few_shot_prompts(task, code, Asking(shots), N_PROMPTS) for code in task.languages}
     sample = prompts[task.languages[0]]
     reference = capture(model, sample, task.labels)
@@ -52,7 +52,7 @@ def examine(
         lambda: quick_checks(model, sample, task.labels),
         lambda: _transformer_lens(model, sample[0], reference),
         lambda: _words(model, task, words),
-        lambda: [_context(model, prompts)],
+        lambda: [_context(model, task, words)],
         lambda: _drift(model, prompts, task, open_as),
     ]
     if model.adapter is not None:
@@ -149,11 +149,19 @@ def _close(model: Model, name: str, found: float) -> Finding:
 
 
 def _one_bos(model: Model, prompts: Sequence[Prompt]) -> Finding:
-    bos = model.tokenizer.bos_token_id
-    counts = {row.ids.count(bos) for row in encode_prompts(model.tokenizer, prompts, None)}
-    # Tokenizers without a BOS of their own (Qwen) add none; one that is also the separator (GPT-2) may add none either.
-    passed = counts <= {0, 1} and len(counts) == 1
-    return Finding("one BOS", passed, f"{sorted(counts)} per prompt", "one, or none where the tokenizer has none")
+    """Every prompt must have what the tokenizer puts before any text: one BOS, or none.
+
+    Many tokenizers that have a BOS add none, as their models were trained (GPT-2, BLOOM): that is no fault, and told.
+    """
+    tokenizer = model.tokenizer
+    bos = tokenizer.bos_token_id
+    usual = tokenizer("a")["input_ids"].count(bos)
+    counts = {row.ids.count(bos) for row in encode_prompts(tokenizer, prompts, None)}
+    wanted = int(usual > 0 or bool(bos is not None and tokenizer.init_kwargs.get("add_bos_token")))
+    expected = (
+        "one, as the tokenizer is to add" if wanted else f"none: the tokenizer adds no {tokenizer.bos_token or 'BOS'}"
+    )
+    return Finding("one BOS", counts == {wanted}, f"{sorted(counts)} per prompt", expected)
 
 
 def _lens_difference(model: Model, prompts: Sequence[Prompt], reference: Captured) -> float:
@@ -220,17 +228,24 @@ def _alike(model: Model, task: Task, code: str, words: str | tuple[str, ...]) ->
     return ""
 
 
-def _context(model: Model, prompts: dict[str, list[Prompt]]) -> Finding:
-    def fault(code: str) -> str:
-        try:
-            encode_prompts(model.tokenizer, prompts[code], model.context_length)
-        except BabelscopeError as error:
-            return f"{code}: {error}"
-        return ""
+def _context(model: Model, task: Task, words: str | tuple[str, ...]) -> Finding:
+    """The longest prompt of all, with the shots that the task has by default and its longest answer behind it."""
+    asking = Asking(min(KINDS[task.name].shots, _demonstrations(task)), words)
+    lengths = {code: _longest(model, task, code, asking) for code in task.languages}
+    code, limit = max(lengths, key=lambda code: lengths[code]), model.context_length
+    expected = "any: the model names no limit" if limit is None else f"at most {limit} with {asking.shots} shots"
+    passed = limit is None or lengths[code] <= limit
+    return Finding("prompts fit the context", passed, f"up to {lengths[code]} tokens, in {code}", expected)
 
-    return _none("prompts fit the context", prompts, fault)
+
+def _longest(model: Model, task: Task, code: str, asking: Asking) -> int:
+    """Tokens that the model reads. What is around the questions of a language is always the same."""
+    prompts = few_shot_prompts(task, code, asking)
+    texts = [prompt.example.text for prompt in prompts]
+    longest = max(zip(map(len, model.tokenizer(texts)["input_ids"]), prompts, strict=True), key=lambda pair: pair[0])[1]
+    answered = [longest.full + word for word in answer_words(task, code, asking.words).values()]
+    return max(map(len, model.tokenizer(answered)["input_ids"])) - 1  # nothing is read behind an answer's last token
 
 
-def _none(name: str, codes: dict[str, list[Prompt]], fault: Callable[[str], str]) -> Finding:
-    faults = [text for code in codes if (text := fault(code))]
-    return Finding(name, not faults, "; ".join(faults) or f"{len(codes)} languages", "in every language")
+def _demonstrations(task: Task) -> int:
+    return min(len(wording.demonstrations) for wording in task.wordings.values())

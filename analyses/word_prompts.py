@@ -10,6 +10,7 @@ from jaxtyping import Float
 from ..activations.tokens import label_beginnings
 from ..interventions.bridge import Bridged
 from ..interventions.run import hook_name, run
+from ..memory import memory_for
 from ..models import Model
 from ..probes.concept import exclusive
 from ..tasks import WordSet, word_prompt
@@ -62,6 +63,7 @@ def beginning_probabilities(
     flat = torch.tensor([token for tokens in sets for token in tokens], device=normed.device, dtype=torch.long)
     owner = torch.tensor([i for i, tokens in enumerate(sets) for _ in tokens], dtype=torch.long)
     rows = torch.arange(len(normed), device=normed.device).repeat_interleave(len(flat))
-    found = model.token_log_probabilities(normed, rows, flat.repeat(len(normed))).exp().cpu()
+    with memory_for(f"the scores of {len(normed)} states"):
+        found = model.token_log_probabilities(normed, rows, flat.repeat(len(normed))).exp().cpu()
     sums = torch.zeros(len(normed), len(sets))
     return sums.index_add_(1, owner, found.view(len(normed), len(flat)))

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from ..activations.past import TOKEN_BUDGET, batches, for_batch
 from ..activations.scoring import Asked, Vote, word_scores
-from ..memory import halving
+from ..memory import halving, memory_for
 from .bridge import Bridged
 from .edits import Edit, Places
 
@@ -101,7 +101,8 @@ def label_log_probabilities(
                 said = [(k, labels[k][step]) for k in scored if step < len(labels[k])]
                 votes = [(i, Vote(row, k, token)) for i, row in enumerate(batch.rows) for k, token in said]
                 asked.append(Asked(final[every, answers + step], votes))
-    return word_scores(bridged.model, asked, len(rows), len(labels))[0]
+    with memory_for(f"the scores of {len(rows)} rows of tokens"):
+        return word_scores(bridged.model, asked, len(rows), len(labels))[0]
 
 
 def _forwards(
@@ -113,7 +114,8 @@ def _forwards(
     token_budget: int,
 ) -> Iterator[tuple[_Batch, torch.Tensor, dict[str, torch.Tensor]]]:
     """Batch by batch: the rows, their normed final states [row, token, d_model], what was read at their last tokens."""
-    past = bridged.past(rows[0][:n_shared])
+    with memory_for(f"the {n_shared} tokens that all rows begin with"):
+        past = bridged.past(rows[0][:n_shared])
     for chosen in batches([len(row) - n_shared for row in rows], n_shared, token_budget):
         finished: list[tuple[_Batch, torch.Tensor, dict[str, torch.Tensor]]] = []
 

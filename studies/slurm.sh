@@ -11,7 +11,8 @@
 set -euo pipefail
 study=$1 out=$2
 first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-srun torchrun \
+# srun takes the job's --cpus-per-task from here alone since Slurm 22.05.
+srun --cpus-per-task="$SLURM_CPUS_PER_TASK" torchrun \
   --nnodes "$SLURM_JOB_NUM_NODES" --nproc-per-node 8 \
   --rdzv-backend c10d --rdzv-endpoint "$first:29500" --rdzv-id "$SLURM_JOB_ID" \
   -m babelscope study run "$study" --out "$out"

@@ -5,13 +5,14 @@ A fork server that has imported everything, and computed nothing, forks the proc
 
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
@@ -144,6 +145,19 @@ def result(folder: Path) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in files.items() if path.name not in ("training.csv", ".lock")}
 
 
+@contextmanager
+def full_disk(largest: int) -> Iterator[None]:
+    """No file grows beyond `largest` bytes: the same write fails in the same place as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+
+
 def command(n: int, *arguments: str) -> list[str]:
     """`python -m babelscope`, or the same under torchrun."""
     together = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(n), "-m"]
@@ -152,5 +166,15 @@ def command(n: int, *arguments: str) -> list[str]:
 
 def launch(n: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command in `n` processes; one thread each, as torchrun has it."""
+    return _completed(command(n, *arguments))
+
+
+def accelerated(n: int, *arguments: str, how: str = "--multi_gpu") -> subprocess.CompletedProcess[str]:
+    """The same with `accelerate launch`."""
+    launcher = ["accelerate.commands.launch", how, "--num_processes", str(n), "--main_process_port", "0"]
+    return _completed([sys.executable, "-m", *launcher, "-m", "babelscope", *arguments])
+
+
+def _completed(words: list[str]) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(command(n, *arguments), env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300)

@@ -1,5 +1,6 @@
 """States and scores against Hugging Face and TransformerLens, and against every way of batching them."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from babelscope.activations.capture import Captured, capture
-from babelscope.activations.doctor import Finding, difference, examine, merged, require_sound
+from babelscope.activations.doctor import Finding, _context, difference, examine, merged, quick_checks, require_sound
 from babelscope.activations.tokens import (
     EncodedPrompt,
     encode_labels,
@@ -21,6 +22,7 @@ from babelscope.logits import log_normaliser
 from babelscope.models import FAMILIES, Model, open_model
 from babelscope.tasks import Asking, Example, Prompt, few_shot_prompts, load_task
 from babelscope.unembedding import open_unembedding
+from tokenizers import processors
 
 LABELS = ("negative", "positive")
 
@@ -206,6 +208,21 @@ def test_state_that_is_not_finite_is_named(tiny: Callable[..., Model]) -> None:
         run(model, chosen)
 
 
+def test_token_that_is_not_finite_is_named(tiny: Callable[..., Model]) -> None:
+    """One token alone has a bad embedding; attention is cut off, so that no other token sees it."""
+    model, chosen = tiny(), prompts(n=3)
+    for block in model.blocks:
+        block.get_parameter("self_attn.o_proj.weight").data.zero_()
+    rows = encode_prompts(model.tokenizer, chosen, None)
+    others = {token for row in rows[:2] for token in row.ids} | set(rows[2].ids[: rows[2].start])
+    place, token = next((i, t) for i, t in enumerate(rows[2].ids[rows[2].start :]) if t not in others)
+    model.net.get_input_embeddings().weight.data[token] = float("inf")
+    kept = len(rows[2].ids) - rows[2].start
+    where = rf"'{chosen[2].example.id}' in 'en', token {place} of {kept} kept, layer 0, is not finite"
+    with pytest.raises(CacheError, match=where):
+        run(model, chosen, keep=["states/all"])
+
+
 @pytest.mark.parametrize("family", [family for family in FAMILIES if family != "bloom"])
 def test_streams_add_up_to_the_residual_stream(tiny: Callable[..., Model], family: str) -> None:
     """What attention and MLP say they add is what the next state has more."""
@@ -331,6 +348,40 @@ def test_doctor_names_words_that_collide_and_fails_only_where_they_are_used(tiny
     assert not given.passed
     assert given.figure.count("tokenise alike") == 20
     assert found(("ox", "horse"))["given"].passed
+
+
+def test_doctor_counts_bos_as_the_tokenizer_is_to_add_it(tiny: Callable[..., Model]) -> None:
+    model = tiny()  # its own copy of the tokenizer
+    bare, backend = processors.TemplateProcessing(single="$A"), model.tokenizer.backend_tokenizer
+
+    def found(chosen: list[Prompt]) -> Finding:
+        return next(f for f in quick_checks(model, chosen, LABELS) if f.check == "one BOS")
+
+    assert found(prompts(n=2)).passed
+    twice = [replace(p, prefix="<bos>" + p.prefix) for p in prompts(n=2)]
+    assert (found(twice).passed, found(twice).figure) == (False, "[2] per prompt")
+    backend.post_processor = bare
+    assert (found(prompts(n=2)).passed, found(prompts(n=2)).expected) == (True, "none: the tokenizer adds no <bos>")
+    model.tokenizer.init_kwargs["add_bos_token"] = True
+    assert (found(prompts(n=2)).passed, found(prompts(n=2)).figure) == (False, "[0] per prompt")
+
+
+def test_doctor_measures_the_longest_prompt_with_all_its_shots(tiny: Callable[..., Model]) -> None:
+    model, nli = tiny(), load_task("nli")
+    codes = ("en", "zh")
+    nli = replace(
+        nli, wordings={code: nli.wordings[code] for code in codes}, examples={c: nli.examples[c][:9] for c in codes}
+    )
+    every = [prompt.full for code in codes for prompt in few_shot_prompts(nli, code, Asking(6))]
+    longest = max(
+        len(ids) for ids in model.tokenizer([full + label for full in every for label in nli.labels])["input_ids"]
+    )
+    for room in (longest - 1, longest - 2):  # nothing is read behind the last token
+        model.net.config.max_position_embeddings = room
+        found = _context(model, nli, "english")
+        assert found.passed == (room == longest - 1)
+        assert re.fullmatch(rf"up to {longest - 1} tokens, in (en|zh)", found.figure)
+        assert found.expected == f"at most {room} with 6 shots"
 
 
 def test_states_that_cannot_be_trusted_are_not_cached(tiny: Callable[..., Model]) -> None:

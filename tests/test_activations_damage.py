@@ -238,6 +238,31 @@ def test_a_prompt_without_memory_is_named(tiny: Callable[..., Model], tmp_path: 
     assert not (tmp_path / "base.h5").exists()
 
 
+def test_a_shared_prefix_without_memory_is_named(tiny: Callable[..., Model], tmp_path: Path) -> None:
+    model = tiny()
+
+    def scarce(module: object, args: object, kwargs: dict[str, torch.Tensor]) -> None:
+        raise torch.OutOfMemoryError("no memory")
+
+    model.body.register_forward_pre_hook(scarce, with_kwargs=True)
+    with pytest.raises(NoMemoryError, match=r"no memory for the \d+ tokens that all prompts in 'en' begin with\. Use"):
+        write_cache(model, REQUEST, tmp_path / "base.h5")
+    assert not (tmp_path / "base.h5").exists()
+
+
+def test_scores_without_memory_are_named_and_other_errors_are_left(
+    tiny: Callable[..., Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for message, kind in (("not enough memory: you tried to allocate", NoMemoryError), ("shapes", RuntimeError)):
+
+        def failing(*arguments: object, message: str = message) -> None:
+            raise RuntimeError(message)
+
+        monkeypatch.setattr(Model, "token_log_probabilities", failing)
+        with pytest.raises(kind, match=r"no memory for the scores of 20 prompts in 'en'|^shapes$"):
+            write_cache(tiny(), REQUEST, tmp_path / "base.h5")
+
+
 def test_damage_in_another_stream_is_named_by_its_block(tiny: Callable[..., Model], tmp_path: Path) -> None:
     path = tmp_path / "base.h5"
     write_cache(tiny(), replace(REQUEST, keep=("neurons/last",)), path)

@@ -1,7 +1,6 @@
 """The HDF5 cache: what goes in comes out, plain h5py reads it, nothing half written has a final name."""
 
 import json
-import resource
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from babelscope.activations.store import Cache, _widen_into, together
 from babelscope.errors import CacheError, UsageError
 from babelscope.models import Model
 from babelscope.tasks import Asking, load_task
+from jobs import full_disk, result
 
 REQUEST = Request(load_task("sentiment"), ("en", "zh", "sw"), Asking(shots=1), limit=5, dtype="float32")
 
@@ -140,26 +140,25 @@ def test_an_interrupted_capture_leaves_whole_shards_alone(
     assert {path.name for path in tmp_path.rglob("*.*")} == {"base.h5.shards", ".lock", "00000.h5"}
 
 
-def test_a_full_disk_is_a_clear_error_and_nothing_is_half_written(tiny: Callable[..., Model], tmp_path: Path) -> None:
-    """A limit on file size stands for the full disk: the same write fails in the same place."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    import signal
-
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    model = tiny()
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
-        with pytest.raises(CacheError, match=r"00000.h5 cannot be written: File too large. Free space"):
-            write_cache(model, replace(REQUEST, limit=40), tmp_path / "base.h5")
-        resource.setrlimit(resource.RLIMIT_FSIZE, (25_000, hard))  # room for shards of scores, not for the index
-        with pytest.raises(CacheError, match=r"small.h5 cannot be written: File too large"):
-            write_cache(model, replace(REQUEST, limit=40, keep=()), tmp_path / "small.h5")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, handler)
+def test_a_full_disk_is_a_clear_error_and_the_next_run_gives_the_same_bytes(
+    tiny: Callable[..., Model], tmp_path: Path
+) -> None:
+    model, request = tiny(), replace(REQUEST, limit=40)
+    write_cache(model, request, tmp_path / "whole" / "base.h5")
+    scores = replace(request, keep=())
+    with (
+        full_disk(40_000),
+        pytest.raises(CacheError, match=r"00000.h5 cannot be written: File too large. Free space"),
+    ):
+        write_cache(model, request, tmp_path / "base.h5")
+    # Room for shards of scores, not for the index.
+    with full_disk(25_000), pytest.raises(CacheError, match=r"small.h5 cannot be written: File too large"):
+        write_cache(model, scores, tmp_path / "small.h5")
     assert not list(tmp_path.glob("*.h5"))
     assert not list(tmp_path.rglob("*.partial"))
-    assert write_cache(model, replace(REQUEST, limit=40), tmp_path / "base.h5")
+    assert write_cache(model, request, tmp_path / "base.h5")
+    assert result(tmp_path / "base.h5.shards") == result(tmp_path / "whole" / "base.h5.shards")
+    assert (tmp_path / "base.h5").read_bytes() == (tmp_path / "whole" / "base.h5").read_bytes()
 
 
 def test_too_little_space_is_told_before_anything_is_computed(

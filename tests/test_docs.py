@@ -1,11 +1,14 @@
 """What the documentation says can be typed, is typed here."""
 
 import ast
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import babelscope
 import pytest
+from babelscope.analyses import ANALYSES
 from babelscope.settings import load_study
 from babelscope.terminal.hints import HINTS
 from commandline import parse
@@ -35,6 +38,15 @@ def test_a_line_that_cannot_be_typed_does_not_parse() -> None:
     for line in ("babelscope eval base.h5 --layers 3", "babelscope cache list", "babelscope train --pairs zh-en"):
         with pytest.raises(Exception, match=r"No such (option|command)|Missing parameter: model"):
             parse(line)
+
+
+def test_readme_counts_the_probes() -> None:
+    told = r"(\w+) probes, each .*?; (\w+) read the\s+cache alone, (\w+) run the model"
+    counted = re.search(told, TEXT[ROOT / "README.md"], re.DOTALL)
+    assert counted is not None
+    counts = {"Fifteen": 15, "eight": 8, "seven": 7}
+    every, read, run = (counts[word] for word in counted.groups())
+    assert every == read + run == len(ANALYSES)
 
 
 def test_readme_documents_every_command() -> None:
@@ -92,3 +104,22 @@ def test_make_targets_of_the_readme_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in targets:
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_the_slurm_job_hands_its_cpus_to_every_node(tmp_path: Path) -> None:
+    """Two commands of Slurm's stand in, the second says what it was given."""
+    for name, text in (("scontrol", "printf 'node1\\nnode2\\n'"), ("srun", 'echo "$@"')):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    slurm = {
+        "SLURM_JOB_NODELIST": "node[1-2]",
+        "SLURM_JOB_NUM_NODES": "2",
+        "SLURM_JOB_ID": "7",
+        "SLURM_CPUS_PER_TASK": "32",
+    }
+    environment = os.environ | slurm | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    job = ["bash", str(ROOT / "studies" / "slurm.sh"), "study.yaml", "runs/study"]
+    ran = subprocess.run(job, env=environment, capture_output=True, text=True, check=True).stdout.split()
+    assert ran[:2] == ["--cpus-per-task=32", "torchrun"]
+    assert ran[ran.index("--rdzv-endpoint") + 1] == "node1:29500"
+    parse(" ".join(["babelscope", *ran[ran.index("babelscope") + 1 :]]))

@@ -22,7 +22,7 @@ from babelscope.files import working_in
 from babelscope.memory import halving
 from babelscope.models import check_adapter, open_model, resolve
 from babelscope.packaged import PACKAGED, import_model
-from babelscope.ranks import Ranks, current, local_gpu, refuse_fsdp
+from babelscope.ranks import Ranks, current, local_gpu
 from babelscope.tasks import Asking, Prompt, few_shot_prompts, load_task, question_pairs
 from babelscope.training import Recipe, train
 from typer.testing import CliRunner
@@ -268,9 +268,15 @@ def lost_rank(scene: Scene) -> None:
     Ranks(0, 2).wait()
 
 
+def one_process(scene: Scene) -> None:
+    scene.patch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    scene.patch.setenv("MASTER_ADDR", "127.0.0.1")
+    current()
+
+
 def fsdp_cache(scene: Scene) -> None:
     scene.patch.setenv("ACCELERATE_USE_FSDP", "true")
-    refuse_fsdp("caches")
+    scene.cache(scene.folder / "base.h5")
 
 
 def deepspeed(scene: Scene) -> None:
@@ -327,6 +333,7 @@ PROVOKED: dict[str, Callable[[Scene], object]] = {
     "There is no memory": no_memory,
     "More processes than GPUs": too_many_processes,
     "A process was lost": lost_rank,
+    "One process instead of several": one_process,
     "FSDP is for training": fsdp_cache,
     "DeepSpeed": deepspeed,
 }

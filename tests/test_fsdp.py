@@ -1,5 +1,6 @@
 """FSDP of two processes trains the adapter of one."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,17 +10,20 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from babelscope import cli
 from babelscope.activations.cache import write_cache
-from babelscope.errors import UsageError
+from babelscope.errors import NoMemoryError, UsageError
 from babelscope.models import Model, open_model
 from babelscope.progress import Progress, silent
 from babelscope.ranks import Ranks
 from babelscope.tasks import load_task, question_pairs
 from babelscope.training import Recipe, train
 from babelscope.training.batches import Row
+from babelscope.training.loop import _in_memory
 from babelscope.training.sharded import in_step
 from safetensors.torch import load_file
 from torch.distributed.tensor import DTensor
+from typer.testing import CliRunner
 
 CONFIG = Path(__file__).parents[1] / "studies" / "accelerate-fsdp.yaml"
 # Steps of three rows in batches of one or two: the second rank has fewer.
@@ -109,6 +113,33 @@ def test_what_fsdp_cannot_do_is_refused(
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     with pytest.raises(UsageError, match="DeepSpeed is not supported"):
         train(model, pairs, UNEVEN, tmp_path / "adapter")
+
+
+def test_a_batch_without_memory_names_the_option_that_makes_it_smaller(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = [
+        "--pairs",
+        "de-en",
+        "--number",
+        "6",
+        "--dtype",
+        "float32",
+        "--device",
+        "cpu",
+        "--tokens-per-batch",
+        "150",
+    ]
+    arguments = ["train", "--model", str(tiny_folder("llama")), *options, "--out", str(tmp_path / "adapter")]
+    assert CliRunner().invoke(cli.app, arguments).exit_code == 0
+    assert json.loads((tmp_path / "adapter" / "inputs.json").read_text())["recipe"]["tokens_per_batch"] == 150
+
+    def exhausted(budget: int) -> float:
+        raise torch.OutOfMemoryError("no memory")
+
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(NoMemoryError, match="no memory for 150 tokens at once; give a lower --tokens-per-batch"):
+        _in_memory(exhausted, [Row((1, 2), 1)], UNEVEN, Ranks())
 
 
 if __name__ == "__main__":

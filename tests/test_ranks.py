@@ -1,30 +1,36 @@
-"""Two and three processes under torchrun give what one gives."""
+"""Two and three processes, under torchrun or accelerate launch, give what one gives."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pandas as pd
 import pytest
 import torch
 import yaml
-from jobs import launch
+from jobs import accelerated, launch, result
 from safetensors.torch import load_file
 
 pytestmark = pytest.mark.slow
 
 
-def together(n: int, *arguments: str) -> None:
-    done = launch(n, *arguments)
+Start = Callable[..., "CompletedProcess[str]"]
+
+
+def together(n: int, *arguments: str, start: Start = launch) -> None:
+    done = start(n, *arguments)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def cache(n: int, model: Path, out: Path, languages: str = "en,zh,sw") -> None:
+def cache(n: int, model: Path, out: Path, languages: str = "en,zh,sw", start: Start = launch) -> None:
     options = ["--languages", languages, "--limit", "6", "--dtype", "float32", "--device", "cpu"]
-    together(n, "cache", "--model", str(model), *options, "--out", str(out))
+    together(n, "cache", "--model", str(model), *options, "--out", str(out), start=start)
 
 
-def bytes_of(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.rglob("*.h5"))}
+def shards_of(folder: Path) -> dict[str, bytes]:
+    """All but the index, which tells the command."""
+    return result(folder / "base.h5.shards")
 
 
 @pytest.fixture(scope="module")
@@ -35,18 +41,16 @@ def model(tiny_folder: Callable[[str], Path]) -> Path:
 def test_ranks_fill_one_cache_with_the_states_of_one_process(model: Path, tmp_path: Path) -> None:
     import h5py
 
-    cache(1, model, tmp_path / "one" / "base.h5")
-    cache(2, model, tmp_path / "two" / "base.h5")
-    one, two = bytes_of(tmp_path / "one"), bytes_of(tmp_path / "two")
-    assert one.keys() == two.keys()
-    # The index tells the command, which differs; all shards are the same files.
-    assert {name: data for name, data in one.items() if name != "base.h5"} == {
-        name: data for name, data in two.items() if name != "base.h5"
-    }
-    with h5py.File(tmp_path / "one" / "base.h5") as first, h5py.File(tmp_path / "two" / "base.h5") as second:
-        assert (first["states/last"][:] == second["states/last"][:]).all()
-        assert (first["shards/seal"][:] == second["shards/seal"][:]).all()
-        assert (first["content_free/logprob"][:] == second["content_free/logprob"][:]).all()
+    for n in (1, 2, 3):
+        cache(n, model, tmp_path / str(n) / "base.h5")
+    one = shards_of(tmp_path / "1")
+    assert len(one) == 3
+    for n in (2, 3):
+        assert shards_of(tmp_path / str(n)) == one
+        with h5py.File(tmp_path / "1" / "base.h5") as first, h5py.File(tmp_path / str(n) / "base.h5") as other:
+            assert (first["states/last"][:] == other["states/last"][:]).all()
+            assert (first["shards/seal"][:] == other["shards/seal"][:]).all()
+            assert (first["content_free/logprob"][:] == other["content_free/logprob"][:]).all()
 
 
 def test_the_shards_of_a_lost_rank_are_taken_up_when_three_ranks_resume(model: Path, tmp_path: Path) -> None:
@@ -57,22 +61,49 @@ def test_the_shards_of_a_lost_rank_are_taken_up_when_three_ranks_resume(model: P
     for shard in lost:
         shard.unlink()
     cache(3, model, tmp_path / "three" / "base.h5")
-    one, three = bytes_of(tmp_path / "one"), bytes_of(tmp_path / "three")
-    assert {n: d for n, d in one.items() if n != "base.h5"} == {n: d for n, d in three.items() if n != "base.h5"}
+    assert shards_of(tmp_path / "three") == shards_of(tmp_path / "one")
+
+
+def train(n: int, model: Path, out: Path, start: Start = launch) -> dict[str, torch.Tensor]:
+    options = ["--pairs", "de-en", "--number", "24", "--dtype", "float32", "--device", "cpu"]
+    together(n, "train", "--model", str(model), *options, "--out", str(out), start=start)
+    tensors: dict[str, torch.Tensor] = load_file(out / "adapter_model.safetensors")
+    return tensors
+
+
+def assert_close(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+    assert found.keys() == wanted.keys()
+    for name, values in wanted.items():
+        torch.testing.assert_close(found[name], values, rtol=1e-3, atol=1e-5)
+    assert any(values.abs().max() > 1e-4 for name, values in wanted.items() if "lora_B" in name)  # something was learnt
 
 
 def test_ranks_train_the_adapter_of_one_process(model: Path, tmp_path: Path) -> None:
-    for n in (1, 2):
-        options = ["--pairs", "de-en", "--number", "24", "--dtype", "float32", "--device", "cpu"]
-        together(n, "train", "--model", str(model), *options, "--out", str(tmp_path / f"adapter{n}"))
-    one, two = (load_file(tmp_path / f"adapter{n}" / "adapter_model.safetensors") for n in (1, 2))
-    assert one.keys() == two.keys()
-    for name, values in one.items():
-        torch.testing.assert_close(two[name], values, rtol=1e-3, atol=1e-5)
-    assert any(values.abs().max() > 1e-4 for name, values in one.items() if "lora_B" in name)  # something was learnt
+    one, two, three = (train(n, model, tmp_path / f"adapter{n}") for n in (1, 2, 3))
+    assert_close(two, one)
+    assert_close(three, one)
 
 
-def test_a_study_of_two_ranks_has_the_tables_of_one_process(model: Path, tmp_path: Path) -> None:
+def test_accelerate_launch_gives_what_torchrun_gives(model: Path, tmp_path: Path) -> None:
+    """The same two ranks, so the same bytes."""
+    for name, start in (("torchrun", launch), ("accelerate", accelerated)):
+        cache(2, model, tmp_path / name / "base.h5", "en,zh", start)
+        train(2, model, tmp_path / name / "adapter", start)
+    of_torchrun, of_accelerate = (result(tmp_path / name) for name in ("torchrun", "accelerate"))
+    assert of_torchrun.keys() == of_accelerate.keys()
+    assert [name for name in of_torchrun if of_torchrun[name] != of_accelerate[name]] == ["base.h5"]  # the command
+
+
+def test_accelerate_launch_that_starts_one_of_several_processes_is_refused(model: Path, tmp_path: Path) -> None:
+    """Nobody should wait for one process where two were asked for."""
+    arguments = ["cache", "--model", str(model), "--device", "cpu", "--unchecked", "--out", str(tmp_path / "base.h5")]
+    done = accelerated(2, *arguments, how="--cpu")
+    assert done.returncode != 0
+    assert "was told of several processes, and started one. Give it --multi_gpu" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_study_of_several_ranks_has_the_tables_of_one_process(model: Path, tmp_path: Path) -> None:
     settings = {
         "name": "ranks",
         "model": str(model),
@@ -85,14 +116,14 @@ def test_a_study_of_two_ranks_has_the_tables_of_one_process(model: Path, tmp_pat
         "probes": {"draws": 100, "names": ["accuracy"]},
     }
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-    for n in (1, 2):
+    for n in (1, 2, 3):
         together(n, "study", "run", str(tmp_path / "study.yaml"), "--out", str(tmp_path / f"run{n}"))
-    one, two = ({path.name: path for path in (tmp_path / f"run{n}" / "tables").glob("*.csv")} for n in (1, 2))
-    assert one.keys() == two.keys()
+    one, *others = ({path.name: path for path in (tmp_path / f"run{n}" / "tables").glob("*.csv")} for n in (1, 2, 3))
+    assert all(other.keys() == one.keys() for other in others)
     assert {"accuracy.csv", "accuracy_delta.csv", "grid.csv"} <= one.keys()
-    for name, path in one.items():
-        # Two ranks add up gradients in another order: the adapters' last digits differ.
-        left, right = pd.read_csv(path), pd.read_csv(two[name])
+    for name, other in itertools.product(one, others):
+        # Several ranks add up gradients in another order: the adapters' last digits differ.
+        left, right = pd.read_csv(one[name]), pd.read_csv(other[name])
         counted = [column for column in left if "p_" in column]  # shares of draws: a last digit may turn one of them
         pd.testing.assert_frame_equal(left[counted], right[counted], atol=0.05)
         pd.testing.assert_frame_equal(left.drop(columns=counted), right.drop(columns=counted), rtol=1e-3, atol=1e-5)

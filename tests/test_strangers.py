@@ -203,7 +203,7 @@ def test_yaml_tags_do_not_run(tmp_path: Path) -> None:
     assert not Path("ran").exists()
 
 
-def test_pickled_adapters_and_models_with_code_are_refused(
+def test_pickled_adapters_are_refused_and_code_of_models_is_never_run(
     tiny_folder: Callable[[str], Path], tiny: Callable[..., Model], tmp_path: Path
 ) -> None:
     import shutil

@@ -262,6 +262,22 @@ def test_mistakes_in_a_study_file_are_named_before_anything_runs(
         run_study(Study(load_study(study_file(**changes)), tmp_path / "run"))
 
 
+def test_much_disk_is_taken_only_when_it_was_agreed_to(study_file: Write, tmp_path: Path) -> None:
+    kept = {
+        "keep": ["last", "mean", "all"],
+        "limit": 2,
+        "adapters": {},
+        "probes": {"names": ["accuracy"], "draws": 100},
+    }
+    arguments = ["study", "run", str(study_file(**kept)), "--out", str(tmp_path / "run")]
+    refused = CliRunner().invoke(cli.app, arguments)
+    assert isinstance(refused.exception, UsageError)
+    assert "MB for states/last, states/mean, states/all. Give --yes to go on." in str(refused.exception)
+    assert not (tmp_path / "run").exists()
+    assert CliRunner().invoke(cli.app, [*arguments, "--yes"]).exit_code == 0
+    assert CliRunner().invoke(cli.app, arguments).exit_code == 0  # complete: nothing more is written
+
+
 def test_overrides(study_file: Write) -> None:
     settings = load_study(study_file(), ["limit=3", "probes.draws=300", "languages=[en, de]"])
     assert (settings.limit, settings.probes.draws, settings.languages) == (3, 300, ["en", "de"])

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from babelscope.training import PRESETS, Recipe, train
 from babelscope.training.batches import Row, batches, encode_pairs, steps
 from babelscope.training.loop import _split, _summed_loss
 from babelscope.training.loss import answer_loss
+from jobs import full_disk, result
 from torch.nn import functional
 
 RECIPE = Recipe(epochs=2, pairs_per_step=4, learning_rate=1e-2, validate_every=3, validation=0.2)
@@ -197,6 +199,27 @@ def test_a_damaged_checkpoint_is_told_and_not_used(
     with pytest.warns(UserWarning, match=r"is damaged \(its bytes are not.*\); training starts from the beginning"):
         curve = train(tiny(), pairs, RECIPE, tmp_path / "adapter")
     assert [p.loss for p in curve] == [p.loss for p in wanted]
+
+
+@pytest.mark.parametrize(("step", "from_step"), [(2, 0), (7, 6)])  # before a checkpoint, and before the adapter
+def test_a_full_disk_ends_training_and_the_next_run_gives_the_same_bytes(
+    tiny: Callable[..., Model], pairs: list[Pair], tmp_path: Path, step: int, from_step: int
+) -> None:
+    assert len(train(tiny(), pairs, RECIPE, tmp_path / "whole")) == 9  # start and eight steps; checkpoints at 3 and 6
+    steps: list[int] = []
+    with ExitStack() as stack:
+
+        def fill_up(now: int, total: int, tokens: int) -> None:
+            if now == step:
+                stack.enter_context(full_disk(10_000))
+
+        with pytest.raises(TrainingError, match=r"cannot be written: .*File too large.* from the last checkpoint"):
+            train(tiny(), pairs, RECIPE, tmp_path / "adapter", on_progress=fill_up)
+    assert not (tmp_path / "adapter").exists()
+    assert not list(tmp_path.rglob("*.partial"))
+    train(tiny(), pairs, RECIPE, tmp_path / "adapter", on_progress=lambda now, total, tokens: steps.append(now))
+    assert steps[0] == from_step
+    assert result(tmp_path / "adapter") == result(tmp_path / "whole")
 
 
 def test_a_step_without_memory_runs_in_smaller_batches(

@@ -235,7 +235,7 @@ def _in_memory(run: Callable[[int], float], rows: Sequence[Row], recipe: Recipe,
     """Run with smaller batches where there is no memory; not under FSDP, whose ranks must run as many."""
     budget = recipe.tokens_per_batch
     if fsdp():
-        return halving(run, budget, budget + 1, f"{budget} tokens at once; under FSDP, set tokens_per_batch lower")
+        return halving(run, budget, budget + 1, f"{budget} tokens at once; give a lower --tokens-per-batch")
     # Rows of more tokens than the budget run alone: there is no less to ask for.
     longest = max((len(row.ids) for row in ranks.mine(list(rows))), default=0)
     return halving(run, budget, longest, "a single pair")
