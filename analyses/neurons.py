@@ -59,8 +59,8 @@ def neurons(conditions: Conditions, on_progress: Progress) -> Tables:
                 counts[name] = _counts(model, folds, languages, make)
                 found[name] = language_neurons(counts[name].sum(0), tokens.sum(0))
                 ablations[name] = _ablation(model, tested, found[name], languages, s.seed, make)
-    changes, classes = change_tables(counts, tokens, languages)
-    pairs, selectivity, selectivity_delta = ablation_tables(ablations, languages, s.draws, s.seed)
+        changes, classes = change_tables(counts, tokens, languages)
+        pairs, selectivity, selectivity_delta = ablation_tables(ablations, languages, s.draws, s.seed)
 
     def every(table: Callable[[LanguageNeurons, Sequence[str], str], pd.DataFrame]) -> pd.DataFrame:
         return pd.concat([table(one, languages, name) for name, one in found.items()], ignore_index=True)
@@ -127,6 +127,6 @@ def _ablation(
     costly, random = [], []
     for i, (code, mine) in enumerate(zip(languages, found.active, strict=True)):
         costly.append(make(f"without-{code}", partial(without, mine, everything)).reshape(n_bytes.shape) / n_bytes)
-        control = partial(without, random_neurons(mine, seed), texts[i].rows)
+        control = partial(without, random_neurons(mine, seed, code), texts[i].rows)
         random.append(make(f"random-{code}", control) / n_bytes[i])
     return Ablation(whole, np.stack(costly), np.stack(random), found.active.sum((1, 2)))
