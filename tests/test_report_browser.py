@@ -227,6 +227,15 @@ def test_several_tests_and_conditions_are_chosen(open_page: Open) -> None:
     assert page.locator("#accuracy tbody tr").count() == 2
 
 
+def test_only_a_tested_difference_is_shown_as_significant(open_page: Open) -> None:
+    page = open_page(make_study(conditions=("base", "zh", "copy")))
+    filled = page.locator("#accuracy tbody tr:not(:has(.hollow))")
+    assert filled.count() == page.locator("#accuracy .sure").count() == 7  # of 20, every third: Holm p is 0.04
+    page.get_by_label("Before").select_option(label="zh")
+    page.get_by_label("After").select_option(label="copy")
+    assert filled.count() == page.locator("#accuracy .sure").count() == 0
+
+
 def test_sections_without_data_name_the_command(open_page: Open) -> None:
     empty = pd.DataFrame({"language": [], "condition": [], "n": []})
     page = open_page(Study("", {"accuracy": empty}))
