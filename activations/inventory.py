@@ -5,6 +5,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..display import Displayed
 from ..errors import BusyError, CacheError
 from ..files import LOCK, PARTIAL, alone
 from .sealed import seal_of
@@ -13,8 +14,8 @@ from .store import Cache
 OURS = re.compile(rf"\d{{5,}}\.h5|{re.escape(LOCK)}|\..*{re.escape(PARTIAL)}")
 
 
-@dataclass(frozen=True)
-class Entry:
+@dataclass(frozen=True, repr=False)
+class Entry(Displayed):
     """One cache, in a line."""
 
     path: str
@@ -27,8 +28,8 @@ class Entry:
     bytes: int
 
 
-@dataclass(frozen=True)
-class Leftover:
+@dataclass(frozen=True, repr=False)
+class Leftover(Displayed):
     """A file or folder that no cache needs."""
 
     path: Path

@@ -11,13 +11,14 @@ import xxhash
 from safetensors.torch import load, save
 from torch import Tensor
 
+from ..display import Displayed
 from ..files import write_whole
 
 DIGEST = 16  # bytes before the safetensors: their xxh3_128
 
 
-@dataclass(frozen=True)
-class CurvePoint:
+@dataclass(frozen=True, repr=False)
+class CurvePoint(Displayed):
     """One line of training.csv. Losses are nats per answer token; tokens are questions' and answers'."""
 
     step: int
