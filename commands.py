@@ -243,12 +243,21 @@ def _tables(
     return tables
 
 
-def report(folder: Path | str) -> Path:
+def report(folder: Path | str, *caches: Path | str) -> Path:
     """Gather tables and figures of a run in report.html, and return its path.
+
+    Args:
+        folder: a study's, or the one that probes wrote into.
+        caches: those that the probes read, in the same order: single texts, answers and training curves are theirs. A
+            study's folder has its own.
 
     Raises:
         StudyError: there are no tables, or it cannot be written.
+        CacheError, UsageError: see `probe`; caches for a folder with several tests.
     """
     from .reporting import write_report
 
-    return write_report(Path(folder))
+    if not caches:
+        return write_report(Path(folder))
+    with opened([Path(path) for path in caches]) as conditions:
+        return write_report(Path(folder), {name: cache.path for name, cache in conditions.items()})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from .errors import UsageError
 from .figures import drawings
 from .findings import verdict
 from .report_caches import RunCaches
@@ -19,16 +20,24 @@ if TYPE_CHECKING:
     from .viz.page_data import Study
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, caches: Mapping[str, Path] | None = None) -> Path:
     """Gather the tables, figures and caches of `folder`, and of the tests in its subfolders, in report.html.
+
+    Args:
+        folder: Of a study, or the `--out` of probes.
+        caches: What the tables were made from, by condition; by default those that lie in the folder, as a study's do.
 
     Raises:
         StudyError: there are no tables, or the page cannot be written.
         CacheError: a cache is damaged.
+        UsageError: caches for a folder with several tests.
     """
     from .viz.report import render_report
 
     tables, by_test = read_run(folder)
+    if caches and by_test:
+        raise UsageError(f"{folder} holds several tests ({', '.join(by_test)}), each with its caches. Give no others.")
+    found = RunCaches.of(folder, caches or {})
     explained = [
         (condition, [(one.question, one.answer, one.figures) for one in answers])
         for condition, answers in answers_by_condition(tables, by_test).items()
@@ -37,8 +46,7 @@ def write_report(folder: Path) -> Path:
     for test in by_test:
         figures += _pictures(folder / "figures" / test, f"{test}: ")
     figures += [("Training and validation loss", _webp(path)) for path in sorted(folder.glob("figures/training_*.png"))]
-    caches = RunCaches.of(folder)
-    studies = [_study(folder, caches, test, own) for test, own in (by_test or {"": tables}).items()]
+    studies = [_study(found, test, own) for test, own in (by_test or {"": tables}).items()]
     every = dict(tables)
     for test, own in by_test.items():
         every |= {f"{test}/{name}": table for name, table in own.items()}
@@ -48,7 +56,7 @@ def write_report(folder: Path) -> Path:
         explained,
         figures,
         list(every.items()),
-        _provenance(folder, caches),
+        _provenance(folder, found),
         studies,
         {name: (folder / "tables" / f"{name}.csv").read_bytes() for name in every},
     )
@@ -56,12 +64,11 @@ def write_report(folder: Path) -> Path:
     return folder / "report.html"
 
 
-def _study(folder: Path, caches: RunCaches, test: str, tables: Mapping[str, pd.DataFrame]) -> "Study":
+def _study(caches: RunCaches, test: str, tables: Mapping[str, pd.DataFrame]) -> "Study":
     from .viz.page_data import Study
 
     texts, answers = caches.texts_and_answers(test)
-    curves = {path.parent.name: pd.read_csv(path) for path in sorted(folder.glob("adapters/*/training.csv"))}
-    return Study(test, tables, texts, answers, curves)
+    return Study(test, tables, texts, answers, caches.curves())
 
 
 def _provenance(folder: Path, caches: RunCaches) -> dict[str, str]:

@@ -90,7 +90,7 @@ function projectionSection(root, study, choice) {
 function sampleNote(study, examples) {
   const shown = study.ids.length < study.n_ids ? `A sample of ${study.ids.length} of ${study.n_ids} ids is shown, drawn by chance. ` : "";
   const scale = "Both panels of a layer share one frame, stretched to fill it; layers do not share theirs. Click a point to follow its example, drag over points to brush them.";
-  const missing = remedy("Texts and answers come from the caches, which are not in this folder's `activations`: `babelscope study run FILE --out DIR` keeps them there.");
+  const missing = remedy("Texts and answers come from the caches: `babelscope report DIR BASE.h5 ALIGNED.h5` shows them.");
   return [note(shown + scale), examples.known ? null : missing].filter(Boolean);
 }
 
