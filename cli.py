@@ -364,8 +364,8 @@ def report(
     """Gather all in report.html. Example: `babelscope report runs/demo`, `babelscope report results base.h5 zh.h5`"""
     from . import commands
 
-    with progress("report"):
-        page = commands.report(folder, *(caches or []))
+    with progress("report") as on_progress:
+        page = commands.report(folder, *(caches or []), on_progress=on_progress)
     show([{"file": str(page)}], as_json)
     hint("report", as_json)
 

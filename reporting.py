@@ -13,6 +13,7 @@ import pandas as pd
 from .errors import UsageError
 from .figures import drawings
 from .findings import verdict
+from .progress import Progress, Steps, silent
 from .report_caches import RunCaches
 from .results import answers_by_condition, read_run, write_text
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from .viz.page_data import Study
 
 
-def write_report(folder: Path, caches: Mapping[str, Path] | None = None) -> Path:
+def write_report(
+    folder: Path, caches: Mapping[str, Path] | None = None, on_progress: Progress = silent
+) -> Path:
     """Gather the tables, figures and caches of `folder`, and of the tests in its subfolders, in report.html.
 
     Args:
@@ -42,10 +45,17 @@ def write_report(folder: Path, caches: Mapping[str, Path] | None = None) -> Path
         (condition, [(one.question, one.answer, one.figures) for one in answers])
         for condition, answers in answers_by_condition(tables, by_test).items()
     ]
-    figures = _pictures(folder / "figures", "")
+    pictures = _pictures(folder / "figures", "")
     for test in by_test:
-        figures += _pictures(folder / "figures" / test, f"{test}: ")
-    figures += [("Training and validation loss", _webp(path)) for path in sorted(folder.glob("figures/training_*.png"))]
+        pictures += _pictures(folder / "figures" / test, f"{test}: ")
+    pictures += [
+        (f"Training and validation loss, {path.stem.removeprefix('training_')}", path)
+        for path in sorted(folder.glob("figures/training_*.png"))
+    ]
+    step, figures = Steps(on_progress, len(pictures) + 1), []  # the page itself is the last part
+    for caption, path in pictures:
+        figures.append((caption, _webp(path)))
+        step()
     studies = [_study(found, test, own) for test, own in (by_test or {"": tables}).items()]
     every = dict(tables)
     for test, own in by_test.items():
@@ -61,6 +71,7 @@ def write_report(folder: Path, caches: Mapping[str, Path] | None = None) -> Path
         {name: (folder / "tables" / f"{name}.csv").read_bytes() for name in every},
     )
     write_text(folder / "report.html", page)
+    step()
     return folder / "report.html"
 
 
@@ -85,10 +96,10 @@ def _provenance(folder: Path, caches: RunCaches) -> dict[str, str]:
     }
 
 
-def _pictures(folder: Path, test: str) -> list[tuple[str, bytes]]:
-    """Caption and WebP of every drawn figure in a folder, in the order in which a reader wants them."""
+def _pictures(folder: Path, test: str) -> list[tuple[str, Path]]:
+    """Caption and file of every drawn figure in a folder, in the order in which a reader wants them."""
     found = [(f"{test}{d.caption}", folder / f"{d.name}.png") for d in drawings()]
-    return [(caption, _webp(path)) for caption, path in found if path.is_file()]
+    return [(caption, path) for caption, path in found if path.is_file()]
 
 
 def _webp(png: Path) -> bytes:

@@ -113,7 +113,9 @@ def test_a_report_tells_what_the_caches_that_it_was_given_hold(caches: Path, tmp
     assert invoke("probe", "pca", *given, "--out", tmp_path, "--layers", "1").exit_code == 0
     found = {}
     for name, paths in (("without", []), ("with", given)):
-        assert invoke("report", tmp_path, *paths, "--json").exit_code == 0
+        made = invoke("report", tmp_path, *paths, "--json")
+        assert made.exit_code == 0
+        assert "report: 2/2 parts in" in made.stderr  # one figure, and the page
         page = (tmp_path / "report.html").read_text(encoding="utf-8")
         found[name] = json.loads(page.split('id="data">')[1].split("</script>")[0])["studies"][0]
     assert found["without"]["examples"] is found["without"]["training"] is None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from babelscope.activations.cache import Request, write_cache
 from babelscope.models import Model
-from babelscope.progress import Meter, Together, duration, speed
+from babelscope.progress import Meter, Together, Unfinished, duration, speed
 from babelscope.tasks import load_task
 from babelscope.terminal import choose_level, progress
 
@@ -36,6 +36,27 @@ def test_what_an_earlier_run_did_counts_for_no_rate() -> None:
     assert (meter.elapsed, meter.rate, meter.token_rate, meter.left) == (15, 2, 400, 10)
     clock[0] = 18
     assert (meter.elapsed, meter.rate) == (18, 2)  # no news: no other rate
+
+
+def test_another_step_has_a_rate_of_its_own() -> None:
+    clock = [0.0]
+    meter = Meter(lambda: clock[0])
+    for now, done, total in ((0, 0, 10), (100, 10, 10), (100, 0, 4), (102, 1, 4)):
+        clock[0] = now
+        meter(done, total)
+    assert (meter.elapsed, meter.rate, meter.left) == (102, 0.5, 6)
+
+
+def test_a_step_is_whole_when_its_figures_are_there() -> None:
+    told: list[tuple[int, int, int]] = []
+    tell = Unfinished(lambda *counts: told.append(counts))
+    tell.finish()
+    assert told == []
+    for done in range(3):
+        tell(done, 2, 5 * done)
+    assert told == [(0, 2, 0), (1, 2, 5), (1, 2, 10)]
+    tell.finish()
+    assert told[-1] == (2, 2, 10)
 
 
 def test_parts_are_told_as_one_step() -> None:
