@@ -103,6 +103,21 @@ def test_a_terminal_has_a_bar_and_then_one_line(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.usefixtures("usual_level")
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_no_color_takes_the_colours_of_the_bar(no_color: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SGR 30 to 38, 40 to 48 and 90 to 107 are colours; 1 (bold) is none."""
+    for name, value in {"TERM": "xterm-256color", "NO_COLOR": no_color}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
+    with progress("cache", "prompts") as report:
+        report(0, 10)
+        report(5, 10)
+    assert "\x1b[" in screen.getvalue()
+    sent = {int(code) for codes in re.findall(r"\x1b\[([0-9;]+)m", screen.getvalue()) for code in codes.split(";")}
+    assert bool(sent & {*range(30, 39), *range(40, 49), *range(90, 108)}) == (no_color == "")
+
+
+@pytest.mark.usefixtures("usual_level")
 @pytest.mark.parametrize("kind", [io.StringIO, Terminal])
 def test_elsewhere_there_are_plain_and_sparse_lines(kind: type[io.StringIO], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")

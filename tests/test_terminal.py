@@ -116,18 +116,6 @@ def test_a_dumb_terminal_gets_plain_text() -> None:
     assert "\x1b" not in on_a_terminal("models", "list", TERM="dumb")
 
 
-def test_no_color_takes_the_colours_of_tables_and_bars() -> None:
-    """SGR 30 to 49 and 90 to 107 are colours, 38 and 48 begin longer ones; 1 (bold) is none."""
-
-    def colours(**environment: str) -> set[int]:
-        written = on_a_terminal("tasks", "check", **environment)  # a bar, then a table
-        assert "\x1b[" in written
-        codes = {int(code) for codes in re.findall(r"\x1b\[([0-9;]+)m", written) for code in codes.split(";")}
-        return codes & {*range(30, 50), *range(90, 108)} - {39, 49}
-
-    assert colours() != set() == colours(NO_COLOR="1")
-
-
 def test_pipes_get_plain_rows_and_no_hint() -> None:
     command = [sys.executable, "-m", "babelscope", "models", "list"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
