@@ -18,7 +18,7 @@ from .style import ALIGNED, BASE, THEMES, condition_tones, language_color, langu
 from .tables import conditions_in
 
 STEPS = 400  # of a training curve; longer ones are thinned
-_OF_CONDITIONS = ("accuracy", "pca", "umap", "logit_lens_examples", "alignment_matrix")
+_OF_CONDITIONS = ("accuracy", "pca", "umap", "aligned_umap", "logit_lens_examples", "alignment_matrix")
 _SHADES = 33
 _DARK = 0.62  # lightness that colours have at least on a dark page
 # The base is the paler of the first two on a white page, and must stay the quieter one on a dark page.
@@ -61,8 +61,7 @@ def page_data(studies: Sequence[Study]) -> dict[str, Any]:
             {"code": code, "marker": language_marker(code), **_tints(language_color(code))} for code in codes
         ],
         "conditions": [
-            {"name": name, "dashes": list(tones[name].dashes), **_tints(tones[name].color, _ON_DARK.get(tones[name].color))}
-            for name in conditions
+            {"name": name, "dashes": list(tones[name].dashes), **_tints(tones[name].color)} for name in conditions
         ],
         "scales": {"value": _shades("viridis"), "change": _shades(THEMES["light"].diverging)},
         "studies": sections,
@@ -167,9 +166,10 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _tints(color: str, dark: str | None = None) -> dict[str, str]:
+def _tints(color: str) -> dict[str, str]:
     hue, light, saturation = colorsys.rgb_to_hls(*to_rgb(color))
-    return {"light": color, "dark": dark or to_hex(colorsys.hls_to_rgb(hue, max(light, _DARK), 0.8 * saturation))}
+    lighter = to_hex(colorsys.hls_to_rgb(hue, max(light, _DARK), 0.8 * saturation))
+    return {"light": color, "dark": _ON_DARK.get(color, lighter)}
 
 
 def _shades(name: str) -> list[str]:
