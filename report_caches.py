@@ -21,7 +21,7 @@ _FIELDS = {"full": "full", "paper": "prefix"}  # setting -> field of activations
 
 @dataclass(frozen=True)
 class RunCaches:
-    """The caches that were given, or else those in `folder`/activations; those of a test lie in a folder of its name."""
+    """The caches that were given, or else those in `folder`, where those of a test lie in a folder of its name."""
 
     folder: Path
     tests: dict[str, TestSettings]

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from .viz.page_data import Study
 
 
-def write_report(
-    folder: Path, caches: Mapping[str, Path] | None = None, on_progress: Progress = silent
-) -> Path:
+def write_report(folder: Path, caches: Mapping[str, Path] | None = None, on_progress: Progress = silent) -> Path:
     """Gather the tables, figures and caches of `folder`, and of the tests in its subfolders, in report.html.
 
     Args:
