@@ -144,7 +144,8 @@ def test_many_ids_are_sampled_with_those_that_the_lens_looked_at(monkeypatch):
 def test_on_a_dark_page_conditions_stand_out_and_none_looks_like_another():
     css = (files("babelscope.viz") / "page" / "page.css").read_text(encoding="utf-8")
     ground = re.search(r"prefers-color-scheme: dark.*?--page: (#\w+)", css, flags=re.DOTALL)[1]
-    tones = {one["name"]: one["dark"] for one in page_data([make_study(conditions=("base", "zh", "copy"))])["conditions"]}
+    data = page_data([make_study(conditions=("base", "zh", "copy"))])
+    tones = {one["name"]: one["dark"] for one in data["conditions"]}
     over_ground = {name: contrast(tone, ground) for name, tone in tones.items()}
     assert over_ground["zh"] > 2 * over_ground["base"] > 6  # the base is the quieter one
     assert over_ground["copy"] > 3
