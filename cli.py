@@ -360,13 +360,16 @@ app.command()(plot)
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="A study's folder, or the --out of `probe`.")],
+    caches: Annotated[
+        list[Path] | None, typer.Argument(help="Those that `probe` read; a study's folder has its own.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Gather tables and figures in report.html. Example: `babelscope report runs/demo`"""
+    """Gather all in report.html. Example: `babelscope report runs/demo`, `babelscope report results base.h5 zh.h5`"""
     from . import commands
 
-    with progress("report"):
-        page = commands.report(folder)
+    with progress("report") as on_progress:
+        page = commands.report(folder, *(caches or []), on_progress=on_progress)
     show([{"file": str(page)}], as_json)
     hint("report", as_json)
 

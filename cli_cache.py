@@ -87,7 +87,8 @@ def capture_command(
     arrays = tuple(array_name(text) for text in keep.split(",")) if keep != "none" else ()
     request = Request(loaded, codes, asked, limit, stored_dtype(dtype), seed, arrays, compress)
     request.prompts()  # bad settings are named before the model is opened
-    opened = open_model(model, adapter, dtype=dtype, device=device)
+    with progress("opening the model"):
+        opened = open_model(model, adapter, dtype=dtype, device=device)
     if not yes:
         _confirm_size(opened, request, out)
     if not unchecked and not out.exists():

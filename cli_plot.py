@@ -34,7 +34,7 @@ def plot(
     """Draw every figure that tables or caches allow. Example: `babelscope plot runs/demo/tables --out figures`"""
     from . import commands
 
-    with progress("plot", "figures") as report:
+    with progress("plot") as report:
         paths = commands.plot(
             *sources,
             out=out,

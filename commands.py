@@ -205,6 +205,7 @@ def plot(
         style: see `draw_figures`, as for width and formats.
         animate: `gif` or `mp4`: projections also as moving pictures, layer after layer.
         probes: what to compute from caches.
+        on_progress: each probe, the figures and each moving picture count their own units, one after the other.
 
     Raises:
         StudyError: there are no tables, or `out` cannot be written.
@@ -216,7 +217,7 @@ def plot(
     tables = select(_tables([Path(source) for source in sources], probes, layers, on_progress), languages, layers)
     paths = draw_figures(tables, Path(out), formats, style, width, on_progress)
     if animate:
-        paths += draw_animations(tables, Path(out), animate, style, width)
+        paths += draw_animations(tables, Path(out), animate, style, width, on_progress)
     if not paths:
         raise UsageError(f"No figure can be drawn from {', '.join(tables) or 'no tables'}: other tables are needed.")
     return paths
@@ -243,12 +244,21 @@ def _tables(
     return tables
 
 
-def report(folder: Path | str) -> Path:
+def report(folder: Path | str, *caches: Path | str, on_progress: Progress = silent) -> Path:
     """Gather tables and figures of a run in report.html, and return its path.
+
+    Args:
+        folder: a study's, or the one that probes wrote into.
+        caches: those that the probes read, in the same order: single texts, answers and training curves are theirs. A
+            study's folder has its own.
 
     Raises:
         StudyError: there are no tables, or it cannot be written.
+        CacheError, UsageError: see `probe`; caches for a folder with several tests.
     """
     from .reporting import write_report
 
-    return write_report(Path(folder))
+    if not caches:
+        return write_report(Path(folder), on_progress=on_progress)
+    with opened([Path(path) for path in caches]) as conditions:
+        return write_report(Path(folder), {name: cache.path for name, cache in conditions.items()}, on_progress)

@@ -10,6 +10,7 @@ from typing import Any
 
 from .checks import check_study
 from .compute import Precision, choose_compute
+from .display import Displayed
 from .errors import ModelError
 from .progress import Progress, Steps, silent
 from .settings import Condition, recipe_of
@@ -22,8 +23,8 @@ KEPT_OF_RESIDUAL, KEPT_OF_MLP = 20, 4
 LORA_BYTES = 16  # a trained parameter, its gradient and two moments of AdamW, in float32
 
 
-@dataclass(frozen=True)
-class PlannedStage:
+@dataclass(frozen=True, repr=False)
+class PlannedStage(Displayed):
     """One stage: what it reads, what it leaves on disk and what it holds in memory at its height."""
 
     name: str

@@ -50,8 +50,29 @@ class Steps:
         self.on_progress(self.done, self.total)
 
 
+class Unfinished:
+    """Passes on what a step tells, but its last unit only when `finish` is called: when what comes of it is there too,
+    such as figures."""
+
+    def __init__(self, on_progress: Progress) -> None:
+        self._on_progress = on_progress
+        self._told: tuple[int, int] | None = None  # units in all, and tokens
+
+    def __call__(self, done: int, total: int, tokens: int = 0) -> None:
+        self._told = (total, tokens)
+        self._on_progress(min(done, max(total - 1, 0)), total, tokens)
+
+    def finish(self) -> None:
+        if self._told is not None:
+            total, tokens = self._told
+            self._on_progress(total, total, tokens)
+
+
 class Meter:
-    """A callback that keeps what it was told last, and knows times in seconds and rates per second."""
+    """A callback that keeps what it was told last, and knows times in seconds and rates per second.
+
+    Fewer units than before are those of another step: rates and the time left are then its own.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -61,9 +82,9 @@ class Meter:
         self.done = self.total = self.tokens = 0
 
     def __call__(self, done: int, total: int, tokens: int = 0) -> None:
+        if self._first is None or done < self.done:
+            self._first = (self._clock(), done, tokens)
         self._last, self.done, self.total, self.tokens = self._clock(), done, total, tokens
-        if self._first is None:
-            self._first = (self._last, done, tokens)
 
     @property
     def elapsed(self) -> float:
@@ -71,7 +92,7 @@ class Meter:
 
     @property
     def rate(self) -> float | None:
-        """Units per second since the first call; None while it is not known."""
+        """Units per second since the step's first call; None while it is not known."""
         return self._since_first(self.done, 1)
 
     @property

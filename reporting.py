@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from .errors import UsageError
 from .figures import drawings
 from .findings import verdict
+from .progress import Progress, Steps, silent
 from .report_caches import RunCaches
 from .results import answers_by_condition, read_run, write_text
 
@@ -19,26 +21,40 @@ if TYPE_CHECKING:
     from .viz.page_data import Study
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, caches: Mapping[str, Path] | None = None, on_progress: Progress = silent) -> Path:
     """Gather the tables, figures and caches of `folder`, and of the tests in its subfolders, in report.html.
+
+    Args:
+        folder: Of a study, or the `--out` of probes.
+        caches: What the tables were made from, by condition; by default those that lie in the folder, as a study's do.
 
     Raises:
         StudyError: there are no tables, or the page cannot be written.
         CacheError: a cache is damaged.
+        UsageError: caches for a folder with several tests.
     """
     from .viz.report import render_report
 
     tables, by_test = read_run(folder)
+    if caches and by_test:
+        raise UsageError(f"{folder} holds several tests ({', '.join(by_test)}), each with its caches. Give no others.")
+    found = RunCaches.of(folder, caches or {})
     explained = [
         (condition, [(one.question, one.answer, one.figures) for one in answers])
         for condition, answers in answers_by_condition(tables, by_test).items()
     ]
-    figures = _pictures(folder / "figures", "")
+    pictures = _pictures(folder / "figures", "")
     for test in by_test:
-        figures += _pictures(folder / "figures" / test, f"{test}: ")
-    figures += [("Training and validation loss", _webp(path)) for path in sorted(folder.glob("figures/training_*.png"))]
-    caches = RunCaches.of(folder)
-    studies = [_study(folder, caches, test, own) for test, own in (by_test or {"": tables}).items()]
+        pictures += _pictures(folder / "figures" / test, f"{test}: ")
+    pictures += [
+        (f"Training and validation loss, {path.stem.removeprefix('training_')}", path)
+        for path in sorted(folder.glob("figures/training_*.png"))
+    ]
+    step, figures = Steps(on_progress, len(pictures) + 1), []  # the page itself is the last part
+    for caption, path in pictures:
+        figures.append((caption, _webp(path)))
+        step()
+    studies = [_study(found, test, own) for test, own in (by_test or {"": tables}).items()]
     every = dict(tables)
     for test, own in by_test.items():
         every |= {f"{test}/{name}": table for name, table in own.items()}
@@ -48,20 +64,20 @@ def write_report(folder: Path) -> Path:
         explained,
         figures,
         list(every.items()),
-        _provenance(folder, caches),
+        _provenance(folder, found),
         studies,
         {name: (folder / "tables" / f"{name}.csv").read_bytes() for name in every},
     )
     write_text(folder / "report.html", page)
+    step()
     return folder / "report.html"
 
 
-def _study(folder: Path, caches: RunCaches, test: str, tables: Mapping[str, pd.DataFrame]) -> "Study":
+def _study(caches: RunCaches, test: str, tables: Mapping[str, pd.DataFrame]) -> "Study":
     from .viz.page_data import Study
 
     texts, answers = caches.texts_and_answers(test)
-    curves = {path.parent.name: pd.read_csv(path) for path in sorted(folder.glob("adapters/*/training.csv"))}
-    return Study(test, tables, texts, answers, curves)
+    return Study(test, tables, texts, answers, caches.curves())
 
 
 def _provenance(folder: Path, caches: RunCaches) -> dict[str, str]:
@@ -78,10 +94,10 @@ def _provenance(folder: Path, caches: RunCaches) -> dict[str, str]:
     }
 
 
-def _pictures(folder: Path, test: str) -> list[tuple[str, bytes]]:
-    """Caption and WebP of every drawn figure in a folder, in the order in which a reader wants them."""
+def _pictures(folder: Path, test: str) -> list[tuple[str, Path]]:
+    """Caption and file of every drawn figure in a folder, in the order in which a reader wants them."""
     found = [(f"{test}{d.caption}", folder / f"{d.name}.png") for d in drawings()]
-    return [(caption, _webp(path)) for caption, path in found if path.is_file()]
+    return [(caption, path) for caption, path in found if path.is_file()]
 
 
 def _webp(png: Path) -> bytes:

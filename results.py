@@ -160,7 +160,12 @@ def draw_figures(
 
 
 def draw_animations(
-    tables: Mapping[str, pd.DataFrame], folder: Path, kind: str, theme: str = "light", width: str = "two"
+    tables: Mapping[str, pd.DataFrame],
+    folder: Path,
+    kind: str,
+    theme: str = "light",
+    width: str = "two",
+    on_progress: Progress = silent,
 ) -> list[Path]:
     """A moving picture of every projection whose tables are at hand, layer after layer: `gif` or `mp4`.
 
@@ -175,7 +180,7 @@ def draw_animations(
         for name, (points, quality) in PROJECTIONS.items():
             if points in tables and quality in tables:
                 animation = projection_animation(tables[points], tables[quality], name, "mean")
-                paths.append(save_animation(animation, folder / f"{name}_layers.{kind}"))
+                paths.append(save_animation(animation, folder / f"{name}_layers.{kind}", on_progress))
     return paths
 
 

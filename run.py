@@ -13,6 +13,7 @@ from .checks import check_study
 from .errors import StudyError
 from .files import sweep, working_in
 from .journal import Event, journal
+from .progress import Unfinished
 from .ranks import Ranks, current, refuse_fsdp
 from .results import write_text
 from .study import Stage, Study
@@ -74,7 +75,9 @@ def _run_stage(study: Study, stage: Stage, ranks: Ranks, tell: Callable[[Event],
     def progress(done: int, total: int, tokens: int = 0) -> None:
         tell(Event(stage.name, "progress", done, total, tokens, stage.unit))
 
-    stage.run(progress)
+    whole = Unfinished(progress)
+    stage.run(whole)
+    whole.finish()
     ranks.wait()
     tell(Event(stage.name, "finished", seconds=time.perf_counter() - started))
     return True

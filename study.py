@@ -357,7 +357,7 @@ class Study:
             return {path.stem: path.read_text(encoding="utf-8") for path in marks if path.stem != "report"}
 
         def run(on_progress: Progress) -> None:
-            self._record("report", inputs(), [write_report(self.folder)])
+            self._record("report", inputs(), [write_report(self.folder, on_progress=on_progress)])
 
         return Stage("report", lambda: self._recorded("report", inputs()), run)
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..display import Displayed
 from ..errors import BusyError, CacheError
 from ..files import LOCK, PARTIAL, alone, held
 from .sealed import seal_of
@@ -17,8 +18,8 @@ OURS = re.compile(rf"\d{{5,}}\.h5|{re.escape(LOCK)}|\..*{re.escape(PARTIAL)}")
 OUR_PARTIAL = re.compile(rf"\..+\.[0-9a-f]{{8}}{re.escape(PARTIAL)}")
 
 
-@dataclass(frozen=True)
-class Entry:
+@dataclass(frozen=True, repr=False)
+class Entry(Displayed):
     """One cache, in a line."""
 
     path: str
@@ -31,8 +32,8 @@ class Entry:
     bytes: int
 
 
-@dataclass(frozen=True)
-class Leftover:
+@dataclass(frozen=True, repr=False)
+class Leftover(Displayed):
     """A file or folder that no cache needs."""
 
     path: Path

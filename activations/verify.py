@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..display import Displayed
 from ..errors import CacheError
 from ..progress import Progress, Steps, silent
 from .layout import Shard, first_layer
@@ -12,8 +13,8 @@ from .sealed import fault, seal_of
 from .store import Cache
 
 
-@dataclass(frozen=True)
-class Damage:
+@dataclass(frozen=True, repr=False)
+class Damage(Displayed):
     """A shard that is not what was written."""
 
     shard: Shard

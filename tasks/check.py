@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..display import Displayed
 from ..progress import Progress, Steps, silent
 from .languages import language
 from .records import Example, Task
@@ -12,8 +13,10 @@ from .records import Example, Task
 SCRIPT_SHARE = 0.7  # of a text's letters must belong to the language's script; names and loans may not
 
 
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, repr=False)
+class Report(Displayed):
+    """What was found in a task's text, a line each, and what there is of it by language."""
+
     findings: tuple[str, ...]
     identified: dict[str, float]  # language -> share of its texts that the identifier assigns to it
     counts: dict[str, tuple[int, int]]  # language -> (test examples, training questions)

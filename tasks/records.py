@@ -31,8 +31,8 @@ class Wording:
         return self.template.format_map(fields)
 
 
-@dataclass(frozen=True)
-class Pair:
+@dataclass(frozen=True, repr=False)
+class Pair(Displayed):
     """What training sees: a question, what is asked of it, and the output that is wanted.
 
     For question translation (arXiv 2405.13816) the output is the question in another language; it holds no answer.

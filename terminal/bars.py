@@ -70,6 +70,8 @@ def _lines(what: str, unit: str, meter: Meter) -> Progress:
 
     def report(done: int, total: int, tokens: int = 0) -> None:
         nonlocal shown, last
+        if done < meter.done:  # another step
+            shown = -1
         meter(done, total, tokens)
         tenth = done * 10 // max(total, 1)
         quiet_for = meter.elapsed - last

@@ -1,9 +1,11 @@
 """Tiny models built from configurations, offline: real architectures, random weights, a real trained tokenizer."""
 
 import json
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -13,6 +15,9 @@ from jobs import fork_server
 from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedTokenizerFast
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 torch.set_num_threads(1)
 
@@ -133,3 +138,43 @@ def tiny_adapter(tiny_folder: Callable[[str], Path], tmp_path: Path) -> Callable
         return folder
 
     return build
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Chromium; tests skip where it or playwright is missing."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[dev]'")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no chromium on the PATH: apt-get install chromium")
+    quiet = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    arguments = [*quiet.split(), "--disable-component-update", "--disable-sync"]
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def open_file(browser: "Browser") -> Iterator[Callable[..., "Page"]]:
+    """A function that opens a page; whatever its console says, and whatever it asks a network for, is an error."""
+    said: list[str] = []
+    contexts = []
+
+    def open_(path: Path, **options: object) -> "Page":
+        contexts.append(browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options}))  # type: ignore[arg-type]
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: said.append(dialog.message))
+        page.on(
+            "request", lambda request: request.url.startswith(("file:", "blob:", "data:")) or said.append(request.url)
+        )
+        page.set_default_timeout(60_000)
+        page.goto(path.as_uri())
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert said == []

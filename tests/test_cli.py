@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from babelscope import cli
+from babelscope.activations.store import Cache
 from babelscope.errors import BabelscopeError, UsageError
 from babelscope.terminal.tables import arranged
 from rich.console import Console
@@ -103,9 +104,34 @@ def test_probe_writes_tables_and_figures(caches: Path, tmp_path: Path, name: str
     drawn = invoke("plot", tmp_path / "tables", "--out", tmp_path / "again", "--json")
     names = {Path(row["file"]).name for row in json.loads(drawn.stdout)["rows"]}
     assert names == {file.name for file in files if file.suffix != ".csv"}
-    report = invoke("report", tmp_path)
-    assert report.exit_code == 0
+    assert invoke("report", tmp_path).exit_code == 0
     assert "<html" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_report_tells_what_the_caches_that_it_was_given_hold(caches: Path, tmp_path: Path) -> None:
+    given = [caches / "base.h5", caches / "aligned.h5"]
+    assert invoke("probe", "pca", *given, "--out", tmp_path, "--layers", "1").exit_code == 0
+    found = {}
+    for name, paths in (("without", []), ("with", given)):
+        made = invoke("report", tmp_path, *paths, "--json")
+        assert made.exit_code == 0
+        assert "report: 2/2 parts in" in made.stderr  # one figure, and the page
+        page = (tmp_path / "report.html").read_text(encoding="utf-8")
+        found[name] = json.loads(page.split('id="data">')[1].split("</script>")[0])["studies"][0]
+    assert found["without"]["examples"] is found["without"]["training"] is None
+    examples = found["with"]["examples"]
+    assert list(examples["answers"]) == ["base", "aligned"]
+    with Cache(given[1]) as cache:
+        assert examples["text"][0][0] == cache.examples()["text"][0]
+        assert cache.attributes["adapter_sha256"] in page
+    steps = (caches / "adapter" / "training.csv").read_text(encoding="utf-8").splitlines()[1:]
+    (curve,) = found["with"]["training"]
+    assert (curve["name"], len(curve["training"])) == ("aligned", len(steps))
+    (tmp_path / "tables" / "nli").mkdir()
+    shutil.copy(tmp_path / "tables" / "pca.csv", tmp_path / "tables" / "nli")
+    refused = invoke("report", tmp_path, *given).exception
+    assert isinstance(refused, UsageError)
+    assert "holds several tests (nli), each with its caches" in str(refused)
 
 
 def test_probe_leaves_nothing_older_of_its_own(caches: Path, tmp_path: Path) -> None:

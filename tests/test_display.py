@@ -7,10 +7,17 @@ from pathlib import Path
 
 import babelscope
 from babelscope.activations.cache import Request, write_cache
+from babelscope.activations.inventory import Leftover, entry
+from babelscope.activations.layout import Shard
 from babelscope.activations.store import Cache
+from babelscope.activations.verify import Damage
 from babelscope.answers import Answer, Answers
 from babelscope.models import Model
+from babelscope.plan import PlannedStage
 from babelscope.tasks import few_shot_prompts, load_task
+from babelscope.tasks.check import Report
+from babelscope.tasks.records import Pair
+from babelscope.training.checkpoint import CurvePoint
 
 EVIL = "<script>alert('x')</script> \"&\u202e"
 
@@ -37,6 +44,11 @@ def test_everything_is_escaped() -> None:
         page = Tags(record._repr_html_())
         assert page.found == {"table", "caption", "tr", "th", "td"}
         assert EVIL in page.text
+    damage = Damage(Shard(0, "en", 0, 2), EVIL, EVIL, ())
+    for record in (Pair(*[EVIL] * 6), Leftover(Path("a"), EVIL, 7), PlannedStage(EVIL, "to do"), damage):
+        page = Tags(record._repr_html_())
+        assert page.found == {"table", "caption", "tr", "th", "td"}
+        assert EVIL in page.text
     answers = Answers({EVIL: [Answer(EVIL, EVIL, (EVIL,))]})
     page = Tags(answers._repr_html_())
     assert page.found == {"h4", "dl", "dt", "dd", "b", "ul", "li"}
@@ -60,3 +72,6 @@ def test_records_are_short_and_tell_what_matters(tiny: Callable[..., Model], tmp
     assert "languages=en zh" in repr(request)
     assert max(map(len, map(repr, (task, model, request, cache, babelscope.Recipe())))) < 800
     assert "learning_rate" in babelscope.Recipe()._repr_html_()
+    assert "val_loss" in CurvePoint(1, 2.5, None, 300.0, 1e-4)._repr_html_()
+    assert "fine" in Report(("fine",), {"en": 1.0}, {"en": (2, 3)})._repr_html_()
+    assert ">Entry</caption>" in entry(tmp_path / "base.h5")._repr_html_()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from babelscope.activations.cache import Request, write_cache
 from babelscope.models import Model
-from babelscope.progress import Meter, Together, duration, speed
+from babelscope.progress import Meter, Together, Unfinished, duration, speed
 from babelscope.tasks import load_task
 from babelscope.terminal import choose_level, progress
 
@@ -36,6 +36,27 @@ def test_what_an_earlier_run_did_counts_for_no_rate() -> None:
     assert (meter.elapsed, meter.rate, meter.token_rate, meter.left) == (15, 2, 400, 10)
     clock[0] = 18
     assert (meter.elapsed, meter.rate) == (18, 2)  # no news: no other rate
+
+
+def test_another_step_has_a_rate_of_its_own() -> None:
+    clock = [0.0]
+    meter = Meter(lambda: clock[0])
+    for now, done, total in ((0, 0, 10), (100, 10, 10), (100, 0, 4), (102, 1, 4)):
+        clock[0] = now
+        meter(done, total)
+    assert (meter.elapsed, meter.rate, meter.left) == (102, 0.5, 6)
+
+
+def test_a_step_is_whole_when_its_figures_are_there() -> None:
+    told: list[tuple[int, int, int]] = []
+    tell = Unfinished(lambda *counts: told.append(counts))
+    tell.finish()
+    assert told == []
+    for done in range(3):
+        tell(done, 2, 5 * done)
+    assert told == [(0, 2, 0), (1, 2, 5), (1, 2, 10)]
+    tell.finish()
+    assert told[-1] == (2, 2, 10)
 
 
 def test_parts_are_told_as_one_step() -> None:
@@ -79,6 +100,21 @@ def test_a_terminal_has_a_bar_and_then_one_line(monkeypatch: pytest.MonkeyPatch)
     assert "\x1b[" in screen.getvalue()
     last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).splitlines()[-1]
     assert last.startswith("cache: 1,200/2,400 prompts in 0.")
+
+
+@pytest.mark.usefixtures("usual_level")
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_no_color_takes_the_colours_of_the_bar(no_color: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SGR 30 to 38, 40 to 48 and 90 to 107 are colours; 1 (bold) is none."""
+    for name, value in {"TERM": "xterm-256color", "NO_COLOR": no_color}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
+    with progress("cache", "prompts") as report:
+        report(0, 10)
+        report(5, 10)
+    assert "\x1b[" in screen.getvalue()
+    sent = {int(code) for codes in re.findall(r"\x1b\[([0-9;]+)m", screen.getvalue()) for code in codes.split(";")}
+    assert bool(sent & {*range(30, 39), *range(40, 49), *range(90, 108)}) == (no_color == "")
 
 
 @pytest.mark.usefixtures("usual_level")

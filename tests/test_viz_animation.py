@@ -28,7 +28,9 @@ def test_turned_and_grown_layers_come_to_lie_on_one_another():
 
 def test_a_gif_has_a_frame_per_layer(tmp_path):
     animation = projection_animation(TABLES["umap"], TABLES["umap_quality"], "umap", "mean")
-    path = save_animation(animation, tmp_path / "new" / "layers.gif")
+    told: list[tuple[int, ...]] = []
+    path = save_animation(animation, tmp_path / "new" / "layers.gif", lambda *counts: told.append(counts))
+    assert told == [(done, len(LAYERS)) for done in range(len(LAYERS) + 1)]
     with Image.open(path) as picture:
         assert picture.n_frames == len(LAYERS)
     assert [file.name for file in path.parent.iterdir()] == ["layers.gif"]

@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import re
+from importlib.resources import files
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from babelscope.viz import page_arrays, report
 from babelscope.viz.page_data import Study, page_data
 from babelscope.viz.report import MOST_ROWS, SHORT, as_json, render_report
 from page_study import HOSTILE, make_study
+from test_viz_style import contrast
 
 WEBP = b"not really a picture"
 
@@ -137,6 +139,17 @@ def test_many_ids_are_sampled_with_those_that_the_lens_looked_at(monkeypatch):
     assert (len(data["ids"]), data["n_ids"]) == (10, 12)
     assert data["ids"][:2] == ["id000", "id001"] == [data["ids"][i] for i in data["lens"]["ids"]]
     assert data["ids"] == sorted(data["ids"])
+
+
+def test_on_a_dark_page_conditions_stand_out_and_none_looks_like_another():
+    css = (files("babelscope.viz") / "page" / "page.css").read_text(encoding="utf-8")
+    ground = re.search(r"prefers-color-scheme: dark.*?--page: (#\w+)", css, flags=re.DOTALL)[1]
+    data = page_data([make_study(conditions=("base", "zh", "copy"))])
+    tones = {one["name"]: one["dark"] for one in data["conditions"]}
+    over_ground = {name: contrast(tone, ground) for name, tone in tones.items()}
+    assert over_ground["zh"] > 2 * over_ground["base"] > 6  # the base is the quieter one
+    assert over_ground["copy"] > 3
+    assert len(set(tones.values())) == 3
 
 
 def test_a_study_without_tables_has_no_data_and_breaks_nothing():

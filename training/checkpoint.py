@@ -12,14 +12,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from ..display import Displayed
 from ..files import write_whole
 
 DIGEST = 16  # bytes before the safetensors: their xxh3_128
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of AdamW
 
 
-@dataclass(frozen=True)
-class CurvePoint:
+@dataclass(frozen=True, repr=False)
+class CurvePoint(Displayed):
     """One line of training.csv. Losses are nats per answer token; tokens are questions' and answers'."""
 
     step: int

@@ -11,6 +11,7 @@ from scipy.linalg import orthogonal_procrustes
 
 from ..errors import DataError, UsageError
 from ..files import write_whole
+from ..progress import Progress, silent
 from .legends import add_legend
 from .projection import frame, languages_legend, name_centres, plot_projection, projection_of, quality_text
 from .style import figure_style, page_width
@@ -90,8 +91,8 @@ def steady(points: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
     return pd.concat(made)
 
 
-def save_animation(animation: FuncAnimation, path: Path) -> Path:
-    """Write a GIF or, where ffmpeg is installed, an MP4: what the name of `path` ends with.
+def save_animation(animation: FuncAnimation, path: Path, on_progress: Progress = silent) -> Path:
+    """Write a GIF or, where ffmpeg is installed, an MP4: what the name of `path` ends with. Progress counts frames.
 
     Raises:
         UsageError: another ending, or there is no ffmpeg.
@@ -101,8 +102,14 @@ def save_animation(animation: FuncAnimation, path: Path) -> Path:
         raise UsageError(f"No moving picture of kind {kind!r}. Known: {', '.join(WRITERS)}.")
     if not WRITERS[kind].isAvailable():
         raise UsageError(f"{kind} needs ffmpeg, which is not installed. Install it, or choose gif.")
+
+    def tell(frame: int, total: int) -> None:
+        if frame == 0:
+            on_progress(0, total)
+        on_progress(frame + 1, total)
+
     with figure_style(), TemporaryDirectory() as folder:
         part = Path(folder) / path.name
-        animation.save(str(part), writer=WRITERS[kind](fps=_PER_SECOND), dpi=_DPI)
+        animation.save(str(part), writer=WRITERS[kind](fps=_PER_SECOND), dpi=_DPI, progress_callback=tell)
         write_whole(path, part.read_bytes())
     return path

@@ -14,7 +14,12 @@ from .alignment_names import NAMES
 MOST_POINTS = 5000  # of a panel, for the eye rather than the machine
 MOST_COORDINATES = 700_000  # points of all panels and layers: 4 MB of the page
 MISSING = -32768  # of int16
-_KINDS = {"pca": ("PCA", "pca_variance"), "umap": ("UMAP", "umap_quality")}
+# table: name, table of quality, axes of a grid of points whose places are not compared and have a frame each
+_KINDS = {
+    "pca": ("PCA", "pca_variance", (1,)),
+    "umap": ("UMAP", "umap_quality", (1,)),
+    "aligned_umap": ("Aligned UMAP", "aligned_umap_quality", ()),
+}
 
 
 def packed(array: np.ndarray) -> str:
@@ -48,9 +53,12 @@ def sampled_ids(
 def clouds(
     tables: Mapping[str, pd.DataFrame], conditions: Sequence[str], languages: Sequence[str], ids: Sequence[str]
 ) -> list[dict[str, Any]] | None:
-    """Points of each projection: int16 [language, id, axis] by condition and layer, all conditions in one frame."""
+    """Points of each projection: int16 [language, id, axis] by condition and layer, all conditions in one frame.
+
+    `follows`: all layers are in one frame too, and points can be followed over them.
+    """
     found = []
-    for kind, (name, quality) in _KINDS.items():
+    for kind, (name, quality, apart) in _KINDS.items():
         if kind not in tables:
             continue
         for position, table in tables[kind].groupby("position", sort=False):
@@ -66,21 +74,23 @@ def clouds(
                 {
                     "name": f"{name}, {position}",
                     "layers": layers,
+                    "follows": not apart,
                     "quality": [_quality(of_quality[of_quality["layer"] == layer]) for layer in layers],
                     "points": {
                         name: [packed(layer) for layer in by_layer]
-                        for name, by_layer in zip(conditions, _framed(grid), strict=True)
+                        for name, by_layer in zip(conditions, _framed(grid, apart), strict=True)
                     },
                 }
             )
     return found or None
 
 
-def _framed(grid: Float[np.ndarray, "condition layer language id 2"]) -> np.ndarray:
-    """Each layer's points stretched to -32767..32767 in both axes."""
+def _framed(grid: Float[np.ndarray, "condition layer language id 2"], apart: tuple[int, ...]) -> np.ndarray:
+    """Points stretched to -32767..32767 in both axes, separately along the axes `apart`."""
+    over = tuple(axis for axis in range(4) if axis not in apart)
     known = np.where(np.isnan(grid), np.inf, grid)
-    low = known.min(axis=(0, 2, 3), keepdims=True)
-    high = np.where(np.isnan(grid), -np.inf, grid).max(axis=(0, 2, 3), keepdims=True)
+    low = known.min(axis=over, keepdims=True)
+    high = np.where(np.isnan(grid), -np.inf, grid).max(axis=over, keepdims=True)
     span = np.where(high > low, high - low, 1.0)
     scaled = np.where(high > low, (grid - low) / span, 0.5) * 65534 - 32767
     return np.where(np.isnan(grid), MISSING, scaled.round()).astype(np.int16)
@@ -97,6 +107,8 @@ def _quality(rows: pd.DataFrame) -> str:
         "procrustes_disparity": "Procrustes disparity over seeds",
         "silhouette_language": "silhouette of languages",
         "silhouette_id": "of meanings",
+        "displacement": "displacement from the layer before",
+        "displacement_separate": "in a UMAP of each layer alone",
     }
     parts += [f"{name} {rows[column].mean():.2f}" for column, name in names.items() if column in rows and len(rows)]
     return ", ".join(part for part in parts if "nan" not in part)

@@ -14,13 +14,15 @@ from matplotlib.colors import to_hex, to_rgb
 from ..probes.paired_tables import ALL
 from .alignment_matrix import by_family
 from .page_arrays import alignment, clouds, lens, packed, sampled_ids
-from .style import THEMES, condition_tones, language_color, language_marker
+from .style import ALIGNED, BASE, THEMES, condition_tones, language_color, language_marker
 from .tables import conditions_in
 
 STEPS = 400  # of a training curve; longer ones are thinned
-_OF_CONDITIONS = ("accuracy", "pca", "umap", "logit_lens_examples", "alignment_matrix")
+_OF_CONDITIONS = ("accuracy", "pca", "umap", "aligned_umap", "logit_lens_examples", "alignment_matrix")
 _SHADES = 33
 _DARK = 0.62  # lightness that colours have at least on a dark page
+# The base is the paler of the first two on a white page, and must stay the quieter one on a dark page.
+_ON_DARK = {BASE.color: BASE.color, ALIGNED.color: "#f2f2f2"}
 # name in the page: what it is called, and how its columns are in accuracy.csv and accuracy_delta.csv
 _QUANTITIES = {
     "accuracy": ("Accuracy", ("accuracy", "ci_low", "ci_high"), ""),
@@ -59,8 +61,7 @@ def page_data(studies: Sequence[Study]) -> dict[str, Any]:
             {"code": code, "marker": language_marker(code), **_tints(language_color(code))} for code in codes
         ],
         "conditions": [
-            {"name": name, "dashes": list(tones[name].dashes), **_tints(tones[name].color, _for_dark(name))}
-            for name in conditions
+            {"name": name, "dashes": list(tones[name].dashes), **_tints(tones[name].color)} for name in conditions
         ],
         "scales": {"value": _shades("viridis"), "change": _shades(THEMES["light"].diverging)},
         "studies": sections,
@@ -165,15 +166,10 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _tints(color: str, dark: str | None = None) -> dict[str, str]:
+def _tints(color: str) -> dict[str, str]:
     hue, light, saturation = colorsys.rgb_to_hls(*to_rgb(color))
-    return {"light": color, "dark": dark or to_hex(colorsys.hls_to_rgb(hue, max(light, _DARK), 0.8 * saturation))}
-
-
-def _for_dark(condition: str) -> str | None:
-    """Base is the paler of the first two on a white page and must stay the quieter one on a dark page."""
-    tone = condition_tones(["base", condition])[condition]
-    return {"#8C8C8C": "#8C8C8C", "#1A1A1A": "#F2F2F2"}.get(tone.color)
+    lighter = to_hex(colorsys.hls_to_rgb(hue, max(light, _DARK), 0.8 * saturation))
+    return {"light": color, "dark": _ON_DARK.get(color, lighter)}
 
 
 def _shades(name: str) -> list[str]:

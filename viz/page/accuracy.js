@@ -38,6 +38,11 @@ function accuracyRows(study, { before, after }, quantity) {
     });
 }
 
+// Without a test (null, which JavaScript takes for 0) nothing is significant.
+function significant({ holm }) {
+  return holm !== null && holm < 0.05;
+}
+
 const ACCURACY_KEYS = {
   language: (row) => row.i,
   n: (row) => row.n,
@@ -90,7 +95,7 @@ function accuracyRow(row, { before, after }, alone, range) {
     el("td", { class: "number" }, number(row.a[0])),
     alone ? null : el("td", { class: "number" }, number(row.b[0])),
     el("td", {}, dumbbell(row, before, after, range)),
-    alone ? null : el("td", { class: row.holm < 0.05 ? "number sure" : "number" }, signed(row.delta)),
+    alone ? null : el("td", { class: significant(row) ? "number sure" : "number" }, signed(row.delta)),
     alone ? null : el("td", { class: "number" }, small(row.holm)),
   );
   const interval = ([value, low, high]) => `${number(value)} [${number(low)}, ${number(high)}]`;
@@ -127,7 +132,7 @@ function dumbbell(row, before, after, range) {
     if (value === null) continue;
     const vars = { color: CONDITIONS.get(name).css };
     if (from !== null) picture.append(svg("line", { class: "interval", x1: x(from), x2: x(to), y1: y, y2: y, vars }));
-    const hollow = name === after && before !== after && !(row.holm < 0.05);
+    const hollow = name === after && before !== after && !significant(row);
     picture.append(svg("circle", { class: hollow ? "end hollow" : "end", cx: x(value), cy: y, r: 3.4, vars }));
   }
   return picture;

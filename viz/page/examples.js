@@ -15,6 +15,7 @@ function makeExamples(study) {
   return {
     about,
     known: true,
+    labels: examples.labels,
     text: (i) => examples.text[about(i).language][about(i).id],
     english: (i) => (english < 0 || about(i).language === english ? null : examples.text[english][about(i).id]),
     label: (i) => examples.labels[labels[i]] ?? null,

@@ -41,6 +41,7 @@ function pointerUp(view, panel, event) {
   const brushed = panel.box;
   panel.from = panel.box = null;
   if (brushed) return paintAll(view);
+  if (event.button !== 0) return;
   const [x, y] = placeOf(panel, event);
   const i = pointNear(panel.cloud, x, y);
   i === null ? clearAll(view) : follow(view, i);

@@ -1,15 +1,16 @@
 // States of all examples as points, one panel for each of the two conditions: a slider over layers, brushing in both
 // panels at once, an example that is followed across languages and layers.
 
-// Of labels by number, and of right and wrong; the last is for what is not known.
+// Of labels by number, and of right and wrong; the last is for what is not known, and for labels beyond the others.
 const SHADES = {
-  light: ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#888888"],
-  dark: ["#56b4e9", "#ff9a4d", "#2fc79a", "#e0a3c4", "#888888"],
+  light: ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#6a4fb3", "#8a6d00", "#1c1e21", "#888888"],
+  dark: ["#56b4e9", "#ff9a4d", "#2fc79a", "#e0a3c4", "#b39df0", "#d9c04a", "#e6e8ea", "#888888"],
 };
+const REST = SHADES.light.length - 1;
 
 function projectionSection(root, study, choice) {
   if (!study.clouds) {
-    root.append(remedy("There are no points: `babelscope probe pca BASE.h5 ALIGNED.h5 --out DIR` or `probe umap` makes them."));
+    root.append(remedy("There are no points: `babelscope probe pca BASE.h5 ALIGNED.h5 --out DIR`, `probe umap` or `probe aligned-umap` makes them."));
     return;
   }
   const examples = makeExamples(study);
@@ -24,13 +25,14 @@ function projectionSection(root, study, choice) {
     current: null, // the point under the pointer or the keys
     order: shuffled(n),
     panels: [],
+    key: el("p", { class: "key" }),
   };
   const drawn = () => {
     placeAll(view);
     paintAll(view);
   };
   view.panels = [makePanel(view), makePanel(view)];
-  const quality = note("");
+  const [quality, frame] = [note(""), el("span", {})];
   const status = el("p", { class: "status", "aria-live": "polite" });
   const followed = el("div", { class: "scroll short" });
   view.tell = () => {
@@ -38,6 +40,7 @@ function projectionSection(root, study, choice) {
     [before, after].forEach((name, i) => (view.panels[i].title.textContent = name));
     view.panels[1].figure.hidden = before === after;
     quality.textContent = view.cloud.quality[view.layer];
+    frame.textContent = view.cloud.follows ? "Both panels and all layers share one frame. " : "Both panels of a layer share one frame, stretched to fill it; layers do not share theirs. ";
     status.replaceChildren(...statusOf(view));
     followed.hidden = !example;
     followed.replaceChildren(...(example ? [followedTable(study, examples, example.id, choice.value, (to) => choice.set({ example: to }))] : []));
@@ -69,29 +72,29 @@ function projectionSection(root, study, choice) {
   root.append(
     el("div", { class: "controls" }, layerHolder, study.clouds.length > 1 ? kind : null, examples.known ? colors : null, clear),
     languageChips(view, drawn),
+    view.key,
     el("div", { class: "panels" }, view.panels.map((panel) => panel.figure)),
     el("p", { class: "unseen", id: "cloud-help" }, "Arrow keys go from point to point, Enter follows the example in all languages, B brushes the points around, Escape clears."),
     status,
     followed,
     quality,
-    ...sampleNote(study, examples),
+    ...sampleNote(study, examples, frame),
   );
-  root.addEventListener("keydown", (event) => event.key === "Escape" && clearAll(view));
-  choice.on("before", "after", "example", () => {
-    drawn();
-    view.tell();
-  });
+  addEventListener("keydown", (event) => event.key === "Escape" && root.isConnected && clearAll(view));
+  choice.on("before", "after", drawn);
+  choice.on("example", () => paintAll(view));
+  choice.on("before", "after", "example", view.tell);
   const fit = () => view.panels.filter((panel) => !panel.figure.hidden && fitCloud(panel.cloud)).length && drawn();
   new ResizeObserver(fit).observe(view.panels[0].cloud.node);
   repaints.add(() => root.isConnected && paintAll(view));
   view.tell();
 }
 
-function sampleNote(study, examples) {
+function sampleNote(study, examples, frame) {
   const shown = study.ids.length < study.n_ids ? `A sample of ${study.ids.length} of ${study.n_ids} ids is shown, drawn by chance. ` : "";
-  const scale = "Both panels of a layer share one frame, stretched to fill it; layers do not share theirs. Click a point to follow its example, drag over points to brush them.";
-  const missing = remedy("Texts and answers come from the caches, which are not in this folder's `activations`: `babelscope study run FILE --out DIR` keeps them there.");
-  return [note(shown + scale), examples.known ? null : missing].filter(Boolean);
+  const ways = "Click a point to follow its example, drag over points (not with a finger) to brush them.";
+  const missing = remedy("Texts and answers come from the caches: `babelscope report DIR BASE.h5 ALIGNED.h5` shows them.");
+  return [note([shown, frame, ways]), examples.known ? null : missing].filter(Boolean);
 }
 
 // Languages over one another in a fixed random order, so that none hides the others.
@@ -147,22 +150,33 @@ function paintAll(view) {
   const ids = view.study.ids.length;
   const { example } = view.choice.value;
   const strong = view.brush || (example && Uint8Array.from({ length: view.n }, (_, i) => (i % ids === example.id ? 1 : 0)));
+  const numbers = [view.choice.value.before, view.choice.value.after].map((condition) => lookNumbers(view, condition));
+  view.key.hidden = !view.colorBy;
+  view.key.replaceChildren(...(view.colorBy ? keyEntries(view, SHADES[shade], numbers) : []));
   view.panels.forEach((panel, side) => {
     if (!panel.cloud.xy) return;
-    const condition = side ? view.choice.value.after : view.choice.value.before;
     const looks = view.colorBy ? palette.flatMap(([marker]) => SHADES[shade].map((color) => [marker, color])) : palette;
-    paintPoints(panel.cloud, view.order, looks, lookNumbers(view, condition), strong);
+    paintPoints(panel.cloud, view.order, looks, numbers[side], strong);
     paintTop(view, panel, palette);
   });
 }
 
+// What the colours mean; languages have their chips.
+function keyEntries({ colorBy, examples }, shades, numbers) {
+  const named = colorBy === 1 ? examples.labels.slice(0, REST) : ["right", "wrong"];
+  const rest = colorBy === 2 ? "no answer" : examples.labels.length > REST ? "other labels, or none" : "no label";
+  const some = numbers.some((of) => of.some((look) => look % (REST + 1) === REST));
+  const entry = (name, color) => el("span", {}, el("span", { class: "swatch", vars: { background: color } }), el("bdi", {}, name));
+  return [...named.map((name, i) => entry(name, shades[i])), some ? entry(rest, shades[REST]) : null].filter(Boolean);
+}
+
 function lookNumbers(view, condition) {
   const ids = view.study.ids.length;
-  const shades = SHADES.light.length;
+  const shades = REST + 1;
   const shadeOf = (i) => {
-    if (view.colorBy === 1) return view.examples.labelNumber(i) === 255 ? shades - 1 : view.examples.labelNumber(i) % (shades - 1);
+    if (view.colorBy === 1) return Math.min(view.examples.labelNumber(i), REST);
     const answer = view.examples.answer(i, condition);
-    return answer ? (answer.right ? 0 : 1) : shades - 1;
+    return answer ? (answer.right ? 0 : 1) : REST;
   };
   return Uint16Array.from({ length: view.n }, (_, i) => {
     const language = Math.floor(i / ids);

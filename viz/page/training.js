@@ -2,7 +2,7 @@
 
 function trainingSection(root, study) {
   if (!study.training) {
-    root.append(remedy("There is no training curve: `babelscope study run FILE --out DIR` keeps one for each adapter it trains."));
+    root.append(remedy("There is no training curve: `babelscope report DIR BASE.h5 ALIGNED.h5` shows those of the adapters behind the caches, if they are still in place."));
     return;
   }
   const all = study.training.flatMap((curve) => [...curve.training, ...curve.validation]).filter(([, loss]) => loss !== null);
