@@ -6,10 +6,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from .alignment import draw_languages, languages_legend, name_languages
 from .legends import add_legend
 from .lines import draw_line
 from .panels import panels
-from .style import NEUTRAL, figure_style, language_color, theme
+from .style import NEUTRAL, figure_style, theme
 from .tables import require, rows_where
 
 NAMES = {"accuracy": "accuracy", "auc": "AUC", "log_odds": "log odds (nats)"}
@@ -20,6 +21,8 @@ KINDS = {  # kind -> title, x axis
     "state_into_adapted": ("base state into\nthe adapted model", "layer"),
 }
 
+_LABELLED = 3  # languages named at the edge of a panel
+
 _COLUMNS = (
     "language", "condition", "kind", "layer", "against", "quantity", "reference", "delta", "ci_low", "ci_high",
 )  # fmt: skip
@@ -28,7 +31,8 @@ _COLUMNS = (
 def plot_transplant(ax: Axes, rows: pd.DataFrame, whole: float | None = None) -> Axes:
     """Draw the difference from the base by depth, for one adapter, kind of transplant and quantity.
 
-    Thick: mean over languages with its 95% bootstrap band; thin: each language.
+    Thick: mean over languages with its 95% bootstrap band; thin: each language, of which a few that span the range have
+    their own band, see `draw_languages`.
 
     Args:
         ax: Where to draw.
@@ -43,13 +47,9 @@ def plot_transplant(ax: Axes, rows: pd.DataFrame, whole: float | None = None) ->
     ax.axhline(0, color=theme().ink, linewidth=0.4)
     if whole is not None:
         ax.axhline(whole, color=NEUTRAL, linestyle="--", linewidth=1, gid="whole")
-    for language in map(str, pd.unique(rows["language"])):
-        line = rows[rows["language"] == language].sort_values("layer")
-        if language == "all":
-            draw_line(ax, line, theme().ink, "mean", "delta", linewidth=1.8, marker="o", zorder=4)
-        else:
-            color = language_color(language)
-            ax.plot(line["layer"], line["delta"], color=color, linewidth=0.6, alpha=0.6, gid=f"language {language}")
+    single = rows["language"] != "all"
+    draw_languages(ax, rows[single].assign(value=rows["delta"]), _LABELLED)
+    draw_line(ax, rows[~single], theme().ink, "mean", "delta", linewidth=1.8, marker="o", zorder=4)
     ax.grid(axis="y")
     return ax
 
@@ -68,7 +68,7 @@ def transplant_figure(deltas_table: pd.DataFrame) -> Figure:
     lines = list(dict.fromkeys(zip(rows["condition"], rows["quantity"], strict=True)))
     kinds = [kind for kind in KINDS if kind in set(rows["kind"])]
     with figure_style():
-        made = panels(len(lines), len(kinds), 1.45, 0.9)
+        made = panels(len(lines), len(kinds), 1.45, 1.2)
         for line, (condition, quantity) in zip(made.axes, lines, strict=True):
             for ax, kind in zip(line, kinds, strict=True):
                 here = (rows["kind"] == kind) & (rows["condition"] == condition) & (rows["quantity"] == quantity)
@@ -78,13 +78,17 @@ def transplant_figure(deltas_table: pd.DataFrame) -> Figure:
         made.name_layers()
         for ax, kind in zip(made.axes[-1], kinds, strict=True):
             ax.set_xlabel(KINDS[kind][1])
+        for ax in made.axes.ravel():
+            name_languages(ax)
         handles = [
             Line2D([], [], color=theme().ink, linewidth=1.8, marker="o", label="mean over languages"),
             Patch(color=NEUTRAL, alpha=0.3, linewidth=0, label="95% interval"),
-            Line2D([], [], color=NEUTRAL, linewidth=0.6, label="one language"),
+            Line2D([], [], color=NEUTRAL, linewidth=0.6, label="thin: one language"),
             Line2D([], [], color=NEUTRAL, linestyle="--", label="the whole difference"),
         ]
-        add_legend(made.figure, handles, columns=4)
+        add_legend(made.figure, handles, columns=4, side="upper")
+        languages = [code for code in map(str, pd.unique(rows["language"])) if code != "all"]
+        add_legend(made.figure, languages_legend(languages), columns=10)
     return made.figure
 
 
