@@ -1,5 +1,6 @@
 """A projection layer after layer, as a moving picture."""
 
+import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -47,7 +48,8 @@ def projection_animation(
         with figure_style():
             now = points[points["layer"] == layer]
             told = quality_text(quality[quality["layer"] == layer], kind).splitlines()
-            lines = ["   ".join(told[i : i + _BESIDE]) for i in range(0, len(told), _BESIDE)]
+            beside = math.ceil(len(told) / math.ceil(len(told) / _BESIDE))
+            lines = ["   ".join(told[i : i + beside]) for i in range(0, len(told), beside)]
             figure.suptitle("\n".join([f"layer {layer} of {layers[-1]}", *lines]), fontsize=7)
             for ax, condition in zip(axes, conditions, strict=True):
                 ax.clear()
