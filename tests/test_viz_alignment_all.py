@@ -85,8 +85,8 @@ def test_means_have_a_line_of_each_condition_and_dots_where_they_differ() -> Non
     assert [ax.get_ylabel() for ax in panels[:, 0]] == ["retrieval", "debiased CKA"]
     assert panels[0, 2].get_ylabel() == "anisotropy"
     figure.draw_without_rendering()
-    numbered = [[any(tick.label1.get_visible() for tick in ax.xaxis.get_major_ticks()) for ax in row] for row in panels]
-    assert numbered == [[False, False, True, True], [True, True, False, False]]  # nothing stands below the right half
+    numbered = [[ax.xaxis.get_major_ticks()[0].label1.get_visible() for ax in row if ax.axison] for row in panels]
+    assert numbered == [[False, False, True, True], [True, True]]  # nothing stands below the right half
     ax = panels[1, 1]
     lines = {line.get_gid(): line for line in ax.lines}
     np.testing.assert_allclose(lines["aligned"].get_ydata(), 1 + 0.1 * np.arange(5))
