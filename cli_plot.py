@@ -24,7 +24,7 @@ def plot(
     ] = "two",
     formats: Annotated[str, typer.Option("--format", help="Some of png,pdf,svg.")] = "png,pdf",
     animate: Annotated[
-        str | None, typer.Option("--animate", help="Also PCA and UMAP layer after layer: `gif`, or `mp4` (ffmpeg).")
+        str | None, typer.Option("--animate", help="Also projections layer after layer: `gif`, or `mp4` (ffmpeg).")
     ] = None,
     probes: Annotated[
         str, typer.Option("--probes", help="What to compute from caches, see `babelscope probes`.")

@@ -33,7 +33,11 @@ NAMES = {
     "token": str,
 }  # columns of tables that hold names, whatever they look like
 FORMATS = ("png", "pdf")  # of figures
-PROJECTIONS = {"pca": ("pca", "pca_variance"), "umap": ("umap", "umap_quality")}
+PROJECTIONS = {  # kind -> tables
+    "pca": ("pca", "pca_variance"),
+    "umap": ("umap", "umap_quality"),
+    "aligned-umap": ("aligned_umap", "aligned_umap_quality"),
+}
 
 
 def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
@@ -177,10 +181,10 @@ def draw_animations(
 
     paths = []
     with figure_style(Style(theme, width)):
-        for name, (points, quality) in PROJECTIONS.items():
+        for projection, (points, quality) in PROJECTIONS.items():
             if points in tables and quality in tables:
-                animation = projection_animation(tables[points], tables[quality], name, "mean")
-                paths.append(save_animation(animation, folder / f"{name}_layers.{kind}", on_progress))
+                animation = projection_animation(tables[points], tables[quality], projection, "mean")
+                paths.append(save_animation(animation, folder / f"{points}_layers.{kind}", on_progress))
     return paths
 
 

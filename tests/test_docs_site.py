@@ -152,6 +152,7 @@ def test_the_tutorial_draws_its_figure(caches: Path, tmp_path: Path, monkeypatch
     exec(code, drawn)
     assert Path("french.png").is_file()
     assert [len(ax.lines[0].get_xdata()) for ax in drawn["axes"]] == [4, 4]
+    assert [line.is_dashed() for line in drawn["axes"][0].lines] == [True, False]  # base, aligned
 
 
 def test_the_row_of_a_family_is_as_told() -> None:

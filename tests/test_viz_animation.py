@@ -54,6 +54,16 @@ def test_frames_tell_layer_and_quality_and_keep_limits_and_colours():
     assert len(limits) == 1
 
 
+def test_places_that_can_be_compared_over_layers_stay_as_they_are():
+    animation = projection_animation(TABLES["aligned_umap"], TABLES["aligned_umap_quality"], "aligned-umap", "mean")
+    points = TABLES["aligned_umap"].query("position == 'mean' and condition == 'base' and language == 'en'")
+    for layer in LAYERS:
+        animation._draw_frame(layer)
+        (english, *_) = animation._fig.axes[0].collections
+        np.testing.assert_array_equal(english.get_offsets(), points.query("layer == @layer")[["umap1", "umap2"]])
+    animation._draw_was_started = True
+
+
 def test_other_kinds_and_a_missing_ffmpeg_are_refused(tmp_path, monkeypatch):
     animation = projection_animation(TABLES["pca"], TABLES["pca_variance"], "pca", "mean")
     animation._draw_was_started = True

@@ -1,5 +1,7 @@
 """All text lies inside a figure, and figures fit their page, whatever the languages, conditions and width."""
 
+from itertools import pairwise
+
 import pytest
 from babelscope.figures import drawings
 from babelscope.viz.style import LANGUAGES, TALLEST, WIDTHS, Style, figure_style
@@ -26,23 +28,31 @@ LONG = ["base", "translation-zh-de", "copy-control-zh-de"]
 
 
 @pytest.mark.parametrize(
-    ("n_languages", "conditions", "width", "names"),
+    ("n_languages", "conditions", "width", "dpi", "names"),
     [
-        (20, TWO, "two", ("accuracy", "predicted_share", "logit_lens", "alignment", "alignment_delta", "pca")),
-        (3, LONG, "two", ("accuracy", "predicted_share", "alignment", "pca", "transplant", "concept_patching")),
-        (2, TWO, "one", ("accuracy", "alignment", "attribution_heads", "alignment_agreement", "logit_lens", "repair")),
+        (20, TWO, "two", 160, ("accuracy", "logit_lens", "alignment", "alignment_mean", "alignment_delta", "pca")),
+        (3, LONG, "two", 200, ("accuracy", "predicted_share", "alignment", "pca", "transplant", "concept_patching")),
+        (2, TWO, "one", 200, ("accuracy", "alignment", "attribution_heads", "logit_lens", "repair", "alignment_mean")),
     ],
     ids=["many languages", "long names", "one column"],
 )
-def test_nothing_is_clipped_and_figures_fit_a_page(n_languages, conditions, width, names):
+def test_nothing_is_clipped_and_figures_fit_a_page(n_languages, conditions, width, dpi, names):
     with figure_style(Style(width=width)):
         figures = drawn(n_languages, conditions, names)
         for figure in figures.values():
+            figure.set_dpi(dpi)
             figure.get_layout_engine().execute(figure)
         assert {name: overflow(figure) for name, figure in figures.items()} == dict.fromkeys(figures, 0)
     for name, figure in figures.items():
         assert figure.get_size_inches()[0] <= WIDTHS[width] + 1e-9, name
         assert figure.get_size_inches()[1] <= TALLEST + 1e-9, name
+
+
+def test_languages_of_a_heat_map_do_not_cover_one_another():
+    figure = drawn(20, TWO, ("lens_summaries_delta",))["lens_summaries_delta"]
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
+    assert all(below.y1 <= above.y0 for above, below in pairwise(boxes))
 
 
 def test_ten_adapters_have_a_panel_each_where_one_would_not_do():

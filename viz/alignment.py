@@ -90,7 +90,7 @@ def alignment_figure(values_table: pd.DataFrame, quantities: Sequence[str] = SHO
             name_languages(ax)  # when all panels of a row are drawn: they share their limits
         add_legend(made.figure, means_legend(conditions), columns=5, side="upper")
         languages = [str(code) for code in pd.unique(values_table["language"])]
-        add_legend(made.figure, legend_of_languages(languages), columns=10)
+        add_legend(made.figure, languages_legend(languages), columns=10)
     return made.figure
 
 
@@ -176,8 +176,8 @@ def means_legend(conditions: Sequence[str]) -> list[Line2D | Patch]:
     ]
 
 
-def legend_of_languages(languages: Sequence[str]) -> list[Line2D]:
-    """Handles for what `draw_languages` draws."""
+def languages_legend(languages: Sequence[str]) -> list[Line2D]:
+    """Handles for the thin lines of `draw_languages`."""
     return [
         Line2D([], [], color=language_color(code), marker=language_marker(code), lw=0.6, markersize=3, label=code)
         for code in languages

@@ -26,7 +26,7 @@ def alignment_matrix_figure(
     """Panels of condition and its difference from the base (down) by layer (across); languages ordered by family.
 
     A directed measure has its searching language down and the searched one across; of the others both halves are the
-    same. Grey: undefined, or a language with itself.
+    same. Grey: undefined, or a language with itself. No dots mark changes: the table has no test of a single pair.
 
     Args:
         matrix_table: `alignment_matrix.csv`.

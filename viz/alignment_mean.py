@@ -41,7 +41,7 @@ def plot_alignment_mean(ax: Axes, rows: pd.DataFrame, deltas: pd.DataFrame) -> A
 
 
 def alignment_mean_figure(mean_table: pd.DataFrame, delta_table: pd.DataFrame) -> Figure:
-    """`plot_alignment_mean` in panels of quantity and position.
+    """`plot_alignment_mean` in panels of quantity (down, in two halves on a wide page) by position (across).
 
     Args:
         mean_table: `alignment_mean.csv`.
@@ -56,7 +56,7 @@ def alignment_mean_figure(mean_table: pd.DataFrame, delta_table: pd.DataFrame) -
     quantities = [str(name) for name in pd.unique(mean_table["quantity"])]
     positions = [str(name) for name in pd.unique(mean_table["position"])]
     with figure_style():
-        halves = 1 if page_width() < NARROW else 2  # of the quantities, side by side
+        halves = 1 if page_width() < NARROW else min(2, len(quantities))  # of them, side by side
         height = math.ceil(len(quantities) / halves)
         made = panels(height, halves * len(positions), 1.25, 0.8, sharey="none")
         for k, quantity in enumerate(quantities):
@@ -68,11 +68,13 @@ def alignment_mean_figure(mean_table: pd.DataFrame, delta_table: pd.DataFrame) -
                     for table in (mean_table, delta_table)
                 )
                 plot_alignment_mean(ax, values, deltas)
-                ax.set_title(f"{NAMES.get(quantity, quantity)}: {position}", fontsize=7)
                 ax.tick_params(labelsize=6)
+            beside[0].set_ylabel(NAMES.get(quantity, quantity))
+        made.name_columns([f"position: {position}" for position in positions] * halves)
         made.name_layers("")
         for ax in [ax for ax in made.axes.ravel() if not ax.has_data()]:
             ax.set_axis_off()
+        made.figure.align_ylabels()
         add_note(made.figure, "layer (band: 95% over sentences; dot: differs from base, Holm p < 0.05 over layers)")
         add_legend(made.figure, tone_handles(tones), columns=6, side="upper")
     return made.figure

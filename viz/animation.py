@@ -1,5 +1,6 @@
 """A projection layer after layer, as a moving picture."""
 
+import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,25 +14,28 @@ from ..errors import DataError, UsageError
 from ..files import write_whole
 from ..progress import Progress, silent
 from .legends import add_legend
-from .projection import frame, languages_legend, name_centres, plot_projection, projection_of, quality_text
+from .projection import KINDS, frame, languages_legend, name_centres, plot_projection, projection_of, quality_text
 from .style import figure_style, page_width
 from .tables import conditions_in
 
 WRITERS: dict[str, type[PillowWriter | FFMpegWriter]] = {"gif": PillowWriter, "mp4": FFMpegWriter}
 _DPI = 110
 _PER_SECOND = 1  # layers
+_BESIDE = 4  # parts of what is told of a layer that fit a line
 
 
 def projection_animation(
     points_table: pd.DataFrame, quality_or_variance_table: pd.DataFrame, kind: str = "pca", position: str = "last"
 ) -> FuncAnimation:
-    """One frame per layer, conditions side by side; limits and directions stay, see `steady`.
+    """One frame per layer, conditions side by side; limits stay, and directions, see `steady`.
+
+    Places that can be compared over layers (`aligned-umap`) are left as they are.
 
     Colours, markers and the lines that tell how far to trust the picture are those of `projection_figure`, whose
     arguments and errors these are. Keep the result until it is saved, in the `figure_style` in which it was made.
     """
     points, quality, x, y = projection_of(points_table, quality_or_variance_table, kind, position)
-    points = steady(points, x, y)
+    points = points if KINDS[kind].follows else steady(points, x, y)
     conditions = conditions_in(points)
     layers = sorted(int(layer) for layer in pd.unique(points["layer"]))
     with figure_style():
@@ -44,8 +48,10 @@ def projection_animation(
     def draw(layer: int) -> tuple[()]:
         with figure_style():
             now = points[points["layer"] == layer]
-            told = quality_text(quality[quality["layer"] == layer], kind).replace("\n", "   ")
-            figure.suptitle(f"layer {layer} of {layers[-1]}\n{told}", fontsize=7)
+            told = quality_text(quality[quality["layer"] == layer], kind).splitlines()
+            beside = math.ceil(len(told) / math.ceil(len(told) / _BESIDE))
+            lines = ["   ".join(told[i : i + beside]) for i in range(0, len(told), beside)]
+            figure.suptitle("\n".join([f"layer {layer} of {layers[-1]}", *lines]), fontsize=7)
             for ax, condition in zip(axes, conditions, strict=True):
                 ax.clear()
                 plot_projection(ax, now[now["condition"] == condition], kind)

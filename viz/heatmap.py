@@ -15,6 +15,9 @@ from .style import ONE_COLUMN, figure_style, page_width, theme
 from .tables import SIGNIFICANT, conditions_in, grid
 
 _STRONG = 0.6  # share of the scale from which a cell is dark on white paper, or light on black
+_MARGIN = 0.6  # inches beside the panels of a figure
+_GAP = 0.15  # inches between one of them and the next below
+_LABELS = 6.5  # points of languages' codes, where a row has room for it
 
 
 def symmetric(values: Sequence[float] | np.ndarray | pd.Series) -> Normalize:
@@ -49,7 +52,7 @@ def delta_figure(table: pd.DataFrame, columns: Sequence[tuple[str, pd.Series]], 
     with figure_style():
         height = max(0.105 * len(languages) + 0.15, 1.3)
         width = ONE_COLUMN if len(columns) == 1 else page_width()
-        made = panels(len(quantities), len(columns), height, 0.6, sharey="all", width=width)
+        made = panels(len(quantities), len(columns), height, _MARGIN, sharey="all", width=width)
         for i, quantity in enumerate(quantities):
             for ax, (_, mask) in zip(made.axes[i], columns, strict=True):
                 plot_deltas(ax, table[(table["quantity"] == quantity) & mask], scales[i], languages, layers)
@@ -58,6 +61,10 @@ def delta_figure(table: pd.DataFrame, columns: Sequence[tuple[str, pd.Series]], 
             quantity = quantities[i]
             add_colorbar(made.figure, axes, f"Δ {names.get(quantity, quantity)}")
         add_note(made.figure, "layer (dot: Holm p < 0.05)")
+        rows = made.axes[0, 0].get_gridspec().nrows
+        line = 72 * ((made.figure.get_size_inches()[1] - _MARGIN) / rows - _GAP) / len(languages)
+        for ax in made.axes.ravel():
+            ax.tick_params(axis="y", labelsize=min(_LABELS, 0.87 * line))
     return made.figure
 
 
@@ -89,7 +96,7 @@ def plot_deltas(
     draw_cells(ax, delta, p < SIGNIFICANT, symmetric(delta) if scale is None else scale)
     step = max(1, len(across) // 6)
     ax.set_xticks(range(0, len(across), step), [str(layer) for layer in across[::step]])
-    ax.set_yticks(range(len(down)), [str(code) for code in down], fontsize=6.5)
+    ax.set_yticks(range(len(down)), [str(code) for code in down], fontsize=_LABELS)
     return ax
 
 

@@ -44,10 +44,15 @@ class Panels:
         self.figure.align_ylabels(list(leftmost.values()))
 
     def name_layers(self, name: str = "layer") -> None:
-        """Label the shared layer axis below the last row, with whole numbers at its ticks."""
-        for ax in self.axes[-1]:
-            ax.set_xlabel(name)
-            ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        """Label the shared layer axis below each column's lowest panel that is in use, with whole numbers at its ticks.
+
+        Call it when the panels are drawn.
+        """
+        for column in self.axes.T:
+            lowest = next((ax for ax in column[::-1] if ax.has_data()), column[-1])
+            lowest.set_xlabel(name)
+            lowest.tick_params(labelbottom=True)
+            lowest.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 
 
 def panels(

@@ -6,8 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ..probes.paired_tables import ALL
-from .alignment import draw_languages, legend_of_languages, name_languages
+from .alignment import draw_languages, languages_legend, name_languages
 from .legends import add_legend
 from .lines import draw_line
 from .panels import panels
@@ -22,7 +21,8 @@ KINDS = {  # kind -> title, x axis
     "state_into_adapted": ("base state into\nthe adapted model", "layer"),
 }
 
-_NAMED = 4  # languages with a band, named at the edge of a panel: more would touch
+_LABELLED = 3  # languages named at the edge of a panel
+
 _COLUMNS = (
     "language", "condition", "kind", "layer", "against", "quantity", "reference", "delta", "ci_low", "ci_high",
 )  # fmt: skip
@@ -31,8 +31,8 @@ _COLUMNS = (
 def plot_transplant(ax: Axes, rows: pd.DataFrame, whole: float | None = None) -> Axes:
     """Draw the difference from the base by depth, for one adapter, kind of transplant and quantity.
 
-    Thick: mean over languages with its 95% bootstrap band; thin: each language, of which four that span the range have
-    their band, and their name once `name_languages` is called.
+    Thick: mean over languages with its 95% bootstrap band; thin: each language, of which a few that span the range have
+    their own band, see `draw_languages`.
 
     Args:
         ax: Where to draw.
@@ -47,9 +47,9 @@ def plot_transplant(ax: Axes, rows: pd.DataFrame, whole: float | None = None) ->
     ax.axhline(0, color=theme().ink, linewidth=0.4)
     if whole is not None:
         ax.axhline(whole, color=NEUTRAL, linestyle="--", linewidth=1, gid="whole")
-    languages, means = rows[rows["language"] != ALL], rows[rows["language"] == ALL]
-    draw_languages(ax, languages.assign(value=languages["delta"]), _NAMED)
-    draw_line(ax, means, theme().ink, "mean", "delta", linewidth=1.8, marker="o", zorder=4)
+    single = rows["language"] != "all"
+    draw_languages(ax, rows[single].assign(value=rows["delta"]), _LABELLED)
+    draw_line(ax, rows[~single], theme().ink, "mean", "delta", linewidth=1.8, marker="o", zorder=4)
     ax.grid(axis="y")
     return ax
 
@@ -68,7 +68,7 @@ def transplant_figure(deltas_table: pd.DataFrame) -> Figure:
     lines = list(dict.fromkeys(zip(rows["condition"], rows["quantity"], strict=True)))
     kinds = [kind for kind in KINDS if kind in set(rows["kind"])]
     with figure_style():
-        made = panels(len(lines), len(kinds), 1.45, 1.1)
+        made = panels(len(lines), len(kinds), 1.45, 1.2)
         for line, (condition, quantity) in zip(made.axes, lines, strict=True):
             for ax, kind in zip(line, kinds, strict=True):
                 here = (rows["kind"] == kind) & (rows["condition"] == condition) & (rows["quantity"] == quantity)
@@ -79,15 +79,16 @@ def transplant_figure(deltas_table: pd.DataFrame) -> Figure:
         for ax, kind in zip(made.axes[-1], kinds, strict=True):
             ax.set_xlabel(KINDS[kind][1])
         for ax in made.axes.ravel():
-            name_languages(ax)  # when all panels of a row are drawn: they share their limits
-        codes = [str(code) for code in pd.unique(rows["language"]) if code != ALL]
+            name_languages(ax)
         handles = [
             Line2D([], [], color=theme().ink, linewidth=1.8, marker="o", label="mean over languages"),
             Patch(color=NEUTRAL, alpha=0.3, linewidth=0, label="95% interval"),
+            Line2D([], [], color=NEUTRAL, linewidth=0.6, label="thin: one language"),
             Line2D([], [], color=NEUTRAL, linestyle="--", label="the whole difference"),
         ]
         add_legend(made.figure, handles, columns=4, side="upper")
-        add_legend(made.figure, legend_of_languages(codes), columns=10)
+        languages = [code for code in map(str, pd.unique(rows["language"])) if code != "all"]
+        add_legend(made.figure, languages_legend(languages), columns=10)
     return made.figure
 
 
