@@ -30,20 +30,20 @@ if TYPE_CHECKING:
         probe,
         report,
     )
-    from .findings import verdict
-    from .journal import standing
+    from .explaining.findings import verdict
     from .models import open_model
-    from .packaged import import_model
-    from .plan import plan_study
-    from .reporting import write_report
+    from .models.packaged import import_model
+    from .models.unembedding import open_unembedding
+    from .reports.writing import write_report
     from .results import draw_figures, write_tables
-    from .run import run_study
     from .settings import load_study
-    from .study import Study
+    from .study.journal import standing
+    from .study.plan import plan_study
+    from .study.run import run_study
+    from .study.stages import Study
     from .tasks import Asking, few_shot_prompts, load_task, question_pairs
     from .tasks.check import check_task
     from .training import PRESETS, Recipe, train
-    from .unembedding import open_unembedding
 
 _HOMES = {
     "activations.cache": ("Request", "write_cache"),
@@ -60,20 +60,20 @@ _HOMES = {
         *("doctor", "evaluate", "explain", "list_caches", "list_models", "list_probes", "list_tasks"),
         *("plot", "probe", "report"),
     ),
-    "findings": ("verdict",),
-    "journal": ("standing",),
+    "explaining.findings": ("verdict",),
+    "study.journal": ("standing",),
     "models": ("open_model",),
-    "packaged": ("import_model",),
-    "plan": ("plan_study",),
-    "reporting": ("write_report",),
+    "models.packaged": ("import_model",),
+    "study.plan": ("plan_study",),
+    "reports.writing": ("write_report",),
     "results": ("draw_figures", "write_tables"),
-    "run": ("run_study",),
+    "study.run": ("run_study",),
     "settings": ("load_study",),
-    "study": ("Study",),
+    "study.stages": ("Study",),
     "tasks": ("Asking", "few_shot_prompts", "load_task", "question_pairs"),
     "tasks.check": ("check_task",),
     "training": ("PRESETS", "Recipe", "train"),
-    "unembedding": ("open_unembedding",),
+    "models.unembedding": ("open_unembedding",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -8,11 +8,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from .cli_cache import app as cache_app
-from .cli_plot import plot
-from .cli_study import app as study_app
 from .errors import BabelscopeError, UsageError
-from .options import (
+from .subcommands.cache import app as cache_app
+from .subcommands.options import (
     AdapterOption,
     CachesArgument,
     DataOption,
@@ -32,6 +30,8 @@ from .options import (
     asking,
     layer_numbers,
 )
+from .subcommands.plot import plot
+from .subcommands.study import app as study_app
 from .terminal import choose_level, hint, print_answers, progress, show
 
 
@@ -117,7 +117,7 @@ def models_import(
     as_json: JsonOption = False,
 ) -> None:
     """Turn a packaged model into a safetensors folder, once. Example: `babelscope models import gemma-3-270m`"""
-    from .packaged import PACKAGED, import_model
+    from .models.packaged import PACKAGED, import_model
 
     if name in PACKAGED:
         print(PACKAGED[name].terms, file=sys.stderr)
@@ -250,7 +250,7 @@ def train(
     from .training import train as train_adapter
 
     directions = directions_of(pairs.split(","), objective)
-    changes = {} if tokens_per_batch is None else {"tokens_per_batch": tokens_per_batch}
+    changes: dict[str, float | int] = {} if tokens_per_batch is None else {"tokens_per_batch": tokens_per_batch}
     recipe = recipe_of(AdapterSettings(pairs=pairs.split(","), number=number, preset=preset, recipe=changes))
     chosen = question_pairs(load_task(task, data), directions, number, seed, objective)
     with progress("train", "steps") as report:
@@ -284,7 +284,7 @@ def evaluate(
 ) -> None:
     """Accuracy and AUC from caches, with paired tests. Example: `babelscope eval base.h5 aligned.h5`"""
     from . import commands
-    from .findings import verdict
+    from .explaining.findings import verdict
 
     with progress("eval", "tables") as report:
         tables = commands.evaluate(*caches, scoring=scoring, limit=limit, seed=seed, on_progress=report)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .activations.store import Cache
     from .analyses import Settings, Tables
-    from .answers import Answers
+    from .explaining.answers import Answers
     from .models import Model
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ def list_models() -> "pd.DataFrame":
     """Packaged models: name, whether it is imported, its terms."""
     import pandas as pd
 
-    from .packaged import PACKAGED, home
+    from .models.packaged import PACKAGED, home
 
     rows = [
         {"model": name, "imported": (home() / "models" / name / "config.json").is_file(), "terms": package.terms}
@@ -256,7 +256,7 @@ def report(folder: Path | str, *caches: Path | str, on_progress: Progress = sile
         StudyError: there are no tables, or it cannot be written.
         CacheError, UsageError: see `probe`; caches for a folder with several tests.
     """
-    from .reporting import write_report
+    from .reports.writing import write_report
 
     if not caches:
         return write_report(Path(folder), on_progress=on_progress)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .answers import Answer, Answers
 from .errors import StudyError
-from .explaining import explain
+from .explaining.answers import Answer, Answers
+from .explaining.questions import explain
 from .figures import drawings
 from .files import write_whole
 from .progress import Progress, Steps, silent

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..compute import Precision
 from ..display import Displayed
 from ..errors import CacheError, UsageError
 from ..files import working_in
 from ..models import Model, adapter_inputs, fingerprints
+from ..models.compute import Precision
 from ..progress import Progress, Together, silent
 from ..ranks import current, refuse_fsdp
 from ..tasks import Asking, Prompt, Task, answer_words, content_free_prompts, few_shot_prompts

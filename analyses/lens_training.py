@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Int
 
 from ..activations.layout import IDENTITY
+from ..models.unembedding import Unembedding
 from ..probes.tuned_lens import Translator, Tuning, ridge_translator, tune, words_that_matter
 from ..progress import Progress
-from ..unembedding import Unembedding
 from .conditions import Conditions
 from .lens_packs import BLOCK, read_states
 from .threads import in_threads

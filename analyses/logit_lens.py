@@ -10,11 +10,11 @@ from jaxtyping import Float
 from ..activations.token_languages import built_in_texts, token_languages
 from ..activations.tokens import vocabulary_texts
 from ..models import open_tokenizer
+from ..models.unembedding import open_unembedding
 from ..probes.logit_lens import lens_scores, lens_tables, token_energy, token_gram
 from ..probes.token_shares import share_table, token_shares
 from ..progress import Progress, Steps, Together
 from ..tasks import languages
-from ..unembedding import open_unembedding
 from .conditions import Conditions, Tables, filled
 from .lens_examples import example_tokens, token_text
 from .lens_packs import BLOCK, Gathered, Pack, PackScores, make_packs, read_states

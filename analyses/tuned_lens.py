@@ -10,10 +10,10 @@ from jaxtyping import Int
 from ..activations.tokens import vocabulary_texts
 from ..errors import DataError, UsageError
 from ..models import open_tokenizer
+from ..models.unembedding import Unembedding, open_unembedding
 from ..probes.logit_lens import lens_scores, lens_tables
 from ..probes.tuned_lens import Translator, constant_translator
 from ..progress import Progress, Together
-from ..unembedding import Unembedding, open_unembedding
 from .conditions import Conditions, Tables, filled
 from .lens_packs import BLOCK, Gathered, Pack, PackScores, make_packs, read_states
 from .lens_store import FILE, load_translators, save_translators

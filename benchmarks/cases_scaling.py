@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+
 from babelscope.activations.cache import Request, write_cache
 from babelscope.activations.store import Cache
 from babelscope.models import open_model

@@ -3,7 +3,3 @@
 Every answer begins with what was found, with "No evidence", or with "Unknown" and what to run. There is a module per
 question; nothing here opens a file.
 """
-
-from .questions import QUESTIONS, explain
-
-__all__ = ["QUESTIONS", "explain"]

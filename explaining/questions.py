@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from ..answers import Answer
 from .alignment import alignment_moved
+from .answers import Answer
 from .causes import change_carried
 from .changes import answers_changed, languages_lost
 from .control import translation_or_tuning

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ..findings import SIGNIFICANT
 from ..probes.statistics import holm
+from .findings import SIGNIFICANT
 from .run import Row
 
 SMALL = 0.01  # values below it are told to six decimals

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from ..answers import Answer, paragraphs
+from ..explaining.answers import Answer, paragraphs
 from .levels import speaks
 from .tables import screen_width
 

@@ -10,7 +10,7 @@ from ..progress import Meter, Progress, duration, silent, speed
 from .levels import is_quiet
 
 if TYPE_CHECKING:
-    from ..journal import Event
+    from ..study.journal import Event
 
 DENSE, SPARSE = 1.0, 600.0  # seconds between two plain lines: at least, and at most if there is anything to tell
 

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..journal import COMPLETE, StageStanding, Standing, standing
 from ..progress import duration
+from ..study.journal import COMPLETE, StageStanding, Standing, standing
 from .bars import figures
 from .tables import WIDE, screen_width
 

@@ -18,10 +18,10 @@ from babelscope.activations.tokens import (
     word_tokens,
 )
 from babelscope.errors import CacheError, DataError, ModelError, UsageError
-from babelscope.logits import log_normaliser
 from babelscope.models import FAMILIES, Model, open_model
+from babelscope.models.logits import log_normaliser
+from babelscope.models.unembedding import open_unembedding
 from babelscope.tasks import Asking, Example, Prompt, few_shot_prompts, load_task
-from babelscope.unembedding import open_unembedding
 from tokenizers import processors
 
 LABELS = ("negative", "positive")

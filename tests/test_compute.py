@@ -10,10 +10,10 @@ import torch
 from accelerate.utils import send_to_device
 from babelscope.activations.capture import capture
 from babelscope.activations.gather import at, gathering
-from babelscope.compute import PRECISIONS, Compute, choose_compute, quantiser
 from babelscope.errors import ModelError, UsageError
 from babelscope.models import Model, open_model
-from babelscope.plan import KNOWN, _Measures
+from babelscope.models.compute import PRECISIONS, Compute, choose_compute, quantiser
+from babelscope.study.plan import KNOWN, _Measures
 from babelscope.tasks import Asking, few_shot_prompts, load_task
 from babelscope.training.batches import Batch
 from babelscope.training.loop import _summed_loss

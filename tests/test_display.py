@@ -11,9 +11,9 @@ from babelscope.activations.inventory import Leftover, entry
 from babelscope.activations.layout import Shard
 from babelscope.activations.store import Cache
 from babelscope.activations.verify import Damage
-from babelscope.answers import Answer, Answers
+from babelscope.explaining.answers import Answer, Answers
 from babelscope.models import Model
-from babelscope.plan import PlannedStage
+from babelscope.study.plan import PlannedStage
 from babelscope.tasks import few_shot_prompts, load_task
 from babelscope.tasks.check import Report
 from babelscope.tasks.records import Pair

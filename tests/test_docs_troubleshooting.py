@@ -16,12 +16,12 @@ from babelscope.activations import cache as caching
 from babelscope.activations import doctor
 from babelscope.activations.capture import capture
 from babelscope.activations.tokens import encode_labels, encode_prompts
-from babelscope.compute import choose_compute, choose_device, quantiser
 from babelscope.errors import BabelscopeError
 from babelscope.files import working_in
 from babelscope.memory import halving
 from babelscope.models import check_adapter, open_model, resolve
-from babelscope.packaged import PACKAGED, import_model
+from babelscope.models.compute import choose_compute, choose_device, quantiser
+from babelscope.models.packaged import PACKAGED, import_model
 from babelscope.ranks import Ranks, current, local_gpu
 from babelscope.tasks import Asking, Prompt, few_shot_prompts, load_task, question_pairs
 from babelscope.training import Recipe, train

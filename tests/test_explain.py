@@ -1,9 +1,9 @@
 """What a run says is what was planted in its tables; where nothing was, it says so."""
 
 import pandas as pd
-from babelscope.answers import Answer
-from babelscope.explaining import QUESTIONS, explain
+from babelscope.explaining.answers import Answer
 from babelscope.explaining.limits import NEEDED
+from babelscope.explaining.questions import QUESTIONS, explain
 
 ANSWERS, LOSSES, CONTROL, ALIGNMENT, CAUSE, LIMITS = QUESTIONS
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from babelscope.answers import Answer
-from babelscope.explaining import QUESTIONS, explain
+from babelscope.explaining.answers import Answer
+from babelscope.explaining.questions import QUESTIONS, explain
 from babelscope.results import read_tables
-from babelscope.run import run_study
 from babelscope.settings import load_study
-from babelscope.study import Study
+from babelscope.study.run import run_study
+from babelscope.study.stages import Study
 
 ANSWERS, LOSSES, CONTROL, ALIGNMENT, CAUSE, LIMITS = QUESTIONS
 MOVED = ("accuracy_groups", "alignment_mean_delta", "transplant_delta")  # what differs from the base

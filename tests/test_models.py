@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from babelscope import models
 from babelscope.errors import ModelError, UsageError
 from babelscope.models import FAMILIES, Model, adapted, fingerprints, open_model
-from babelscope.packaged import PACKAGED, Packaged, import_model
-from babelscope.unembedding import open_unembedding
+from babelscope.models import opening as models
+from babelscope.models.packaged import PACKAGED, Packaged, import_model
+from babelscope.models.unembedding import open_unembedding
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -33,7 +33,7 @@ def test_unembedding_is_read_without_opening_the_model(
     model = tiny(family)
     states = 3 * torch.randn(4, model.d_model)
     monkeypatch.setattr(
-        "babelscope.unembedding.open_model", lambda *args, **kwargs: pytest.fail("the model was opened")
+        "babelscope.models.unembedding.open_model", lambda *args, **kwargs: pytest.fail("the model was opened")
     )
     torch.testing.assert_close(open_unembedding(model.name, dtype="float32")(states), model.unembed(states))
 
@@ -58,7 +58,7 @@ def test_unknown_family_says_how_to_add_a_row(tiny_folder: Callable[[str], Path]
     folder = shutil.copytree(tiny_folder("llama"), tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "mamba"}))
-    with pytest.raises(ModelError, match=r"family 'mamba' is not known.*give FAMILIES in models.py one row"):
+    with pytest.raises(ModelError, match=r"family 'mamba' is not known.*give FAMILIES in models/families.py one row"):
         open_model(str(folder))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from babelscope.packaged import home
+from babelscope.models.packaged import home
 from nbclient import NotebookClient
 
 NOTEBOOK = Path(__file__).parents[1] / "examples" / "quickstart.ipynb"

@@ -10,12 +10,12 @@ from babelscope.activations.capture import capture
 from babelscope.activations.doctor import examine
 from babelscope.activations.store import Cache
 from babelscope.models import Model, open_model
-from babelscope.packaged import home
-from babelscope.run import run_study
+from babelscope.models.packaged import home
+from babelscope.models.unembedding import open_unembedding
 from babelscope.settings import validate_study
-from babelscope.study import Study
+from babelscope.study.run import run_study
+from babelscope.study.stages import Study
 from babelscope.tasks import Asking, few_shot_prompts, load_task
-from babelscope.unembedding import open_unembedding
 
 pytestmark = [
     pytest.mark.real,

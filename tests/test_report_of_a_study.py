@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import yaml
 from babelscope.activations.store import Cache
-from babelscope.run import run_study
 from babelscope.settings import load_study
-from babelscope.study import Study
+from babelscope.study.run import run_study
+from babelscope.study.stages import Study
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -14,12 +14,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from babelscope import cli, journal
+from babelscope import cli
 from babelscope.errors import BusyError, CacheError, StudyError, UsageError
-from babelscope.plan import plan_study
-from babelscope.run import Event, run_study
 from babelscope.settings import load_study
-from babelscope.study import Study
+from babelscope.study import journal
+from babelscope.study.plan import plan_study
+from babelscope.study.run import Event, run_study
+from babelscope.study.stages import Study
 from screens import WIDTH, assert_fits
 from typer.testing import CliRunner
 

@@ -8,10 +8,10 @@ import pytest
 import yaml
 from babelscope.activations.store import Cache
 from babelscope.errors import BabelscopeError, UsageError
-from babelscope.plan import KNOWN, plan_study
-from babelscope.run import run_study
 from babelscope.settings import load_study
-from babelscope.study import Study
+from babelscope.study.plan import KNOWN, plan_study
+from babelscope.study.run import run_study
+from babelscope.study.stages import Study
 
 RECIPE = {"epochs": 1, "pairs_per_step": 4, "learning_rate": 0.01}
 SETTINGS = {
@@ -212,7 +212,7 @@ def test_a_plan_needs_no_model_at_hand(tmp_path: Path, monkeypatch: pytest.Monke
     def no_hub(*args: object, **kwargs: object) -> None:
         raise ModelError("no hub")
 
-    monkeypatch.setattr("babelscope.models.resolve", no_hub)
+    monkeypatch.setattr("babelscope.models.opening.resolve", no_hub)
     path = tmp_path / "s.yaml"
     name = "mistralai/Mistral-7B-v0.1"
     write(path, Path(name), dtype="bfloat16", keep=["last", "mean"])
@@ -232,7 +232,7 @@ def test_the_authors_data_runs_through_the_same_file(tmp_path: Path) -> None:
         pytest.skip("the authors' release is not on this machine")
     file = Path(__file__).parents[1] / "studies" / "small" / "grid.yaml"
     study = Study(load_study(file, [f"data={release}"]), tmp_path / "run")
-    from babelscope.checks import check_study
+    from babelscope.study.checks import check_study
 
     check_study(study)
     assert study.request(study.asked[0], study.conditions[0]).languages == ("en", "zh", "de", "fr", "hi", "sw")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from babelscope.errors import DataError
-from babelscope.findings import verdict
+from babelscope.explaining.findings import verdict
 from babelscope.viz.grid import grid_figure
 from babelscope.viz.grid_text import grid_latex, grid_markdown
 

@@ -18,12 +18,12 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from ..compute import Precision
 from ..errors import TrainingError, UsageError
 from ..files import working_in, writing_folder
 from ..fingerprints import sha256_of
 from ..memory import halving
 from ..models import Family, Model, adapter_inputs, fingerprints
+from ..models.compute import Precision
 from ..progress import Progress, silent
 from ..quiet import quiet_transformers
 from ..ranks import Ranks, current, fsdp

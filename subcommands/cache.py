@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import CacheError, UsageError
+from ..errors import CacheError, UsageError
+from ..terminal import confirm_size, hint, progress, show
 from .options import (
     AdapterOption,
     CacheArgument,
@@ -30,11 +31,10 @@ from .options import (
     asking,
     layer_numbers,
 )
-from .terminal import confirm_size, hint, progress, show
 
 if TYPE_CHECKING:
-    from .activations.cache import Request
-    from .models import Model
+    from ..activations.cache import Request
+    from ..models import Model
 
 app = typer.Typer(rich_markup_mode="markdown")
 
@@ -74,12 +74,12 @@ def capture_command(
         return
     if model is None or out is None:
         raise UsageError("Caching needs --model and --out, such as `babelscope cache -m gemma-3-270m --out base.h5`.")
-    from .activations.cache import Request, stored_dtype, write_cache
-    from .activations.doctor import require_sound
-    from .activations.layout import array_name
-    from .activations.store import Cache
-    from .models import open_model
-    from .tasks import load_task, select_languages
+    from ..activations.cache import Request, stored_dtype, write_cache
+    from ..activations.doctor import require_sound
+    from ..activations.layout import array_name
+    from ..activations.store import Cache
+    from ..models import open_model
+    from ..tasks import load_task, select_languages
 
     loaded = load_task(task, data)
     codes = tuple(select_languages(languages, loaded.languages, f"task {task!r}"))
@@ -105,8 +105,8 @@ def capture_command(
 
 def _confirm_size(model: "Model", request: "Request", out: Path) -> None:
     """Ask before arrays are written that can take far more disk than what is kept by default."""
-    from .activations.cache import estimated_bytes
-    from .activations.layout import KEPT
+    from ..activations.cache import estimated_bytes
+    from ..activations.layout import KEPT
 
     if set(request.keep) <= set(KEPT) or out.exists():
         return
@@ -116,7 +116,7 @@ def _confirm_size(model: "Model", request: "Request", out: Path) -> None:
 @app.command("ls")
 def ls(folder: FolderArgument = Path(), as_json: JsonOption = False) -> None:
     """Caches in a folder. Example: `babelscope cache ls runs`"""
-    from .activations.inventory import list_caches
+    from ..activations.inventory import list_caches
 
     entries, errors = list_caches(folder)
     show([asdict(entry) for entry in entries], as_json, extra={"damaged": errors})
@@ -126,8 +126,8 @@ def ls(folder: FolderArgument = Path(), as_json: JsonOption = False) -> None:
 @app.command("info")
 def info(cache: CacheArgument, as_json: JsonOption = False) -> None:
     """Everything that a cache says of itself. Example: `babelscope cache info base.h5`"""
-    from .activations.inventory import entry
-    from .activations.store import Cache
+    from ..activations.inventory import entry
+    from ..activations.store import Cache
 
     summary = asdict(entry(cache))
     with Cache(cache) as opened:
@@ -139,7 +139,7 @@ def info(cache: CacheArgument, as_json: JsonOption = False) -> None:
 @app.command("verify")
 def verify_command(caches: Annotated[list[Path], typer.Argument(help="Caches.")], as_json: JsonOption = False) -> None:
     """Compare every byte with its checksum. Example: `babelscope cache verify base.h5`"""
-    from .activations.verify import verify
+    from ..activations.verify import verify
 
     rows, repairable = [], []
     for path in caches:
@@ -178,9 +178,9 @@ def repair_command(
     as_json: JsonOption = False,
 ) -> None:
     """Capture damaged and missing rows again. Example: `babelscope cache repair base.h5`"""
-    from .activations.repair import repair
-    from .activations.store import Cache
-    from .models import open_model
+    from ..activations.repair import repair
+    from ..activations.store import Cache
+    from ..models import open_model
 
     with Cache(cache) as opened:
         made = opened.attributes
@@ -207,8 +207,8 @@ def merge_command(
     as_json: JsonOption = False,
 ) -> None:
     """Join caches that were made apart. Example: `babelscope cache merge zh.h5 sw.h5 --out both.h5`"""
-    from .activations.inventory import entry
-    from .activations.merge import merge
+    from ..activations.inventory import entry
+    from ..activations.merge import merge
 
     with progress("merge", "shards") as report:
         merge(caches, out, report)
@@ -221,8 +221,8 @@ def export_command(
     cache: CacheArgument, out: OutOption, layers: LayersOption = None, as_json: JsonOption = False
 ) -> None:
     """Write .npz, .parquet or .safetensors. Example: `babelscope cache export base.h5 --layers 0,9 --out base.npz`"""
-    from .activations.export import export
-    from .activations.store import Cache
+    from ..activations.export import export
+    from ..activations.store import Cache
 
     with Cache(cache) as opened, progress("export", "layers") as report:
         export(opened, out, layer_numbers(layers), report)
@@ -238,8 +238,8 @@ def upgrade_command(
     as_json: JsonOption = False,
 ) -> None:
     """Bring a cache of an older version to the present one. Example: `babelscope cache upgrade old.h5 --out new.h5`"""
-    from .activations.inventory import entry
-    from .activations.upgrade import upgrade
+    from ..activations.inventory import entry
+    from ..activations.upgrade import upgrade
 
     if cache.resolve() == out.resolve():
         raise UsageError("--out is the old cache itself. Choose another name; the old file stays.")
@@ -256,7 +256,7 @@ def gc(
     as_json: JsonOption = False,
 ) -> None:
     """What runs that ended early left behind. Example: `babelscope cache gc runs --delete`"""
-    from .activations.inventory import leftovers, remove_leftovers
+    from ..activations.inventory import leftovers, remove_leftovers
 
     found = remove_leftovers(folder) if delete else leftovers(folder)
     rows = [{"path": str(thing.path), "what": thing.what, "bytes": thing.bytes, "deleted": delete} for thing in found]

@@ -9,14 +9,14 @@ from importlib.metadata import version
 
 import yaml
 
+from ..errors import StudyError
+from ..files import sweep, working_in
+from ..progress import Unfinished
+from ..ranks import Ranks, current, refuse_fsdp
+from ..results import write_text
 from .checks import check_study
-from .errors import StudyError
-from .files import sweep, working_in
 from .journal import Event, journal
-from .progress import Unfinished
-from .ranks import Ranks, current, refuse_fsdp
-from .results import write_text
-from .study import Stage, Study
+from .stages import Stage, Study
 
 
 def run_study(study: Study, on_event: Callable[[Event], None] = lambda event: None) -> list[str]:

@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from .display import Displayed
-from .errors import StudyError
-from .files import LOCK, held, open_plain, replace_text
-from .progress import Meter, duration
+from ..display import Displayed
+from ..errors import StudyError
+from ..files import LOCK, held, open_plain, replace_text
+from ..progress import Meter, duration
 
 NAME = ".progress.json"
 INTERVAL = 1.0  # seconds between two writings, but where a stage begins or ends

@@ -14,15 +14,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import StudyError, UsageError
-from .fingerprints import sha256_of, sha256_of_files
-from .progress import Progress
-from .reporting import write_report
-from .results import draw_figures, draw_training, write_grid, write_tables, write_text
-from .settings import AdapterSettings, Condition, StudySettings, TestSettings, conditions, recipe_of
+from ..errors import StudyError, UsageError
+from ..fingerprints import sha256_of, sha256_of_files
+from ..progress import Progress
+from ..reports.writing import write_report
+from ..results import draw_figures, draw_training, write_grid, write_tables, write_text
+from ..settings import AdapterSettings, Condition, StudySettings, TestSettings, conditions, recipe_of
 
 if TYPE_CHECKING:
-    from .models import Model
+    from ..models import Model
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,9 @@ class Study:
 
     def request(self, asked: Asked, condition: Condition) -> Any:
         """What a condition is asked: activations.cache.Request."""
-        from .activations.cache import Request, stored_dtype
-        from .activations.layout import array_name
-        from .tasks import KINDS, Asking, load_task, select_languages
+        from ..activations.cache import Request, stored_dtype
+        from ..activations.layout import array_name
+        from ..tasks import KINDS, Asking, load_task, select_languages
 
         s, test = self.settings, asked.settings
         task = load_task(test.task, test.data)
@@ -119,7 +119,7 @@ class Study:
 
     def pairs(self, condition: Condition) -> list[Any]:
         """The training pairs of one adapter."""
-        from .tasks import directions_of, question_pairs
+        from ..tasks import directions_of, question_pairs
 
         adapter = _adapter(condition)
         number = None if adapter.number == "all" else adapter.number
@@ -132,14 +132,14 @@ class Study:
         adapter = _adapter(condition)
         name = adapter.cross_task or self.settings.task
         if adapter.data is not None:
-            from .tasks import load_task
+            from ..tasks import load_task
 
             return load_task(name, None if adapter.data == BUILT_IN else adapter.data), adapter.data
         return question_source(name, self.settings, adapter.pairs, adapter.objective)
 
     def context(self, asked: Asked, condition: Condition) -> tuple[Any, ...]:
         """The pairs that a condition reads before the demonstrations."""
-        from .tasks import directions_of, question_pairs
+        from ..tasks import directions_of, question_pairs
 
         if condition.context is None:
             return ()
@@ -167,7 +167,7 @@ class Study:
 
     def trained(self, condition: Condition) -> frozenset[str]:
         """Languages in the pairs that a condition was trained on, or reads before the demonstrations."""
-        from .tasks import directions_of
+        from ..tasks import directions_of
 
         settings = condition.adapter or condition.context
         if settings is None:
@@ -196,14 +196,14 @@ class Study:
         return [name for name, one in others.items() if questions(one) == wanted]
 
     def _train(self, condition: Condition, bench: "_Bench") -> Stage:
-        from .compute import choose_compute
-        from .models import adapter_inputs, resolve
+        from ..models import adapter_inputs, resolve
+        from ..models.compute import choose_compute
 
         out = self.folder / "adapters" / condition.name
         recipe = recipe_of(_adapter(condition))
 
         def done() -> bool:
-            from .training import training_inputs
+            from ..training import training_inputs
 
             if not out.exists():
                 return False
@@ -214,7 +214,7 @@ class Study:
             return True
 
         def run(on_progress: Progress) -> None:
-            from .training import train
+            from ..training import train
 
             train(bench.base(), self.pairs(condition), recipe, out, seed=condition.seed, on_progress=on_progress)
 
@@ -236,10 +236,10 @@ class Study:
         path, adapter = self.cache_path(asked, condition), self.adapter_path(condition)
 
         def done() -> bool:
-            from .activations.cache import cache_identity
-            from .activations.store import reusable
-            from .compute import choose_compute
-            from .models import resolve
+            from ..activations.cache import cache_identity
+            from ..activations.store import reusable
+            from ..models import resolve
+            from ..models.compute import choose_compute
 
             if not path.exists() or (adapter and not adapter.exists()):
                 return False
@@ -249,8 +249,8 @@ class Study:
             )
 
         def run(on_progress: Progress) -> None:
-            from .activations.cache import write_cache
-            from .models import adapted
+            from ..activations.cache import write_cache
+            from ..models import adapted
 
             request = self.request(asked, condition)
             with adapted(bench.base(), adapter) as model:
@@ -260,7 +260,7 @@ class Study:
         return Stage(f"cache {self.label(asked.name, condition.name)}", done, run, "prompts", shared=True)
 
     def _probe(self, asked: Asked, name: str) -> Stage:
-        from .analyses import ANALYSES
+        from ..analyses import ANALYSES
 
         label = self.label(asked.test, name)
         record = record_of(f"probe {label}")
@@ -269,7 +269,7 @@ class Study:
             return self._recorded(record, self._probe_inputs(asked, name))
 
         def run(on_progress: Progress) -> None:
-            from .analyses import analyse
+            from ..analyses import analyse
 
             with self._open_caches(asked) as caches:
                 tables = analyse(name, caches, self._analysis_settings(asked), on_progress)
@@ -288,7 +288,7 @@ class Study:
             return {"caches": caches, "against": self.against(), "settings": self._asked_settings()}
 
         def run(on_progress: Progress) -> None:
-            from .analyses.grid import CellFiles, grid
+            from ..analyses.grid import CellFiles, grid
 
             files = [
                 CellFiles(
@@ -333,8 +333,8 @@ class Study:
         return {"analysis": name, "caches": caches, "settings": settings, "version": version("babelscope")}
 
     def _identity(self, path: Path) -> dict[str, Any] | None:
-        from .activations.layout import IDENTITY
-        from .activations.store import Cache
+        from ..activations.layout import IDENTITY
+        from ..activations.store import Cache
 
         if not path.exists():
             return None
@@ -363,13 +363,13 @@ class Study:
 
     @contextmanager
     def _open_caches(self, asked: Asked) -> Iterator[dict[str, Any]]:
-        from .activations.store import Cache
+        from ..activations.store import Cache
 
         with ExitStack() as stack:
             yield {c.name: stack.enter_context(Cache(self.cache_path(asked, c))) for c in self._probed(asked)}
 
     def _analysis_settings(self, asked: Asked) -> Any:
-        from .analyses import Settings
+        from ..analyses import Settings
 
         p = self.settings.probes
         layers = tuple(p.layers) if p.layers is not None else None
@@ -429,7 +429,7 @@ class _Bench:
         self._checked: set[Path | None] = set()
 
     def base(self) -> "Model":
-        from .models import open_model
+        from ..models import open_model
 
         if self._model is None:
             s = self._settings
@@ -438,7 +438,7 @@ class _Bench:
 
     def check(self, model: "Model", request: Any) -> None:
         """Once for every adapter."""
-        from .activations.doctor import require_sound
+        from ..activations.doctor import require_sound
 
         if self._settings.check and model.adapter not in self._checked:
             first = request.languages[0]
@@ -459,7 +459,7 @@ def question_source(
     Data of a study's own may hold test files only: the built-in questions, which share no text with them, then stand
     in, and plan and manifest say so.
     """
-    from .tasks import OBJECTIVES, directions_of, load_task
+    from ..tasks import OBJECTIVES, directions_of, load_task
 
     data = settings.data
     # A file holds one task, the authors' folder may hold several.

@@ -4,10 +4,10 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..quiet import explaining, quiet_transformers
+from . import Family, find_family, open_model, resolve
 from .compute import choose_precision
 from .logits import softcap_of, softcapped
-from .models import Family, find_family, open_model, resolve
-from .quiet import explaining, quiet_transformers
 
 if TYPE_CHECKING:
     import torch

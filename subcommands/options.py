@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import UsageError
+from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from .tasks import Asking
+    from ..tasks import Asking
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 ModelOption = Annotated[str, typer.Option("--model", "-m", help="Hub id, local folder, or packaged name.")]
@@ -38,7 +38,7 @@ LayersOption = Annotated[str | None, typer.Option("--layers", help="Layers: 0,6,
 
 
 def asking(task: str, shots: int | None, words: str, instruction: str) -> "Asking":
-    from .tasks import KINDS, Asking
+    from ..tasks import KINDS, Asking
 
     spoken = words if words in ("english", "own") else tuple(words.split(","))
     return Asking(KINDS[task].shots if shots is None else shots, spoken, instruction)

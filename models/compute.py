@@ -6,8 +6,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from .errors import ModelError, UsageError
-from .ranks import fsdp, local_gpu, only_process_here
+from ..errors import ModelError, UsageError
+from ..ranks import fsdp, local_gpu, only_process_here
 
 if TYPE_CHECKING:
     import torch

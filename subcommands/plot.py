@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from ..terminal import hint, progress, show
 from .options import JsonOption, LayersOption, OutOption, layer_numbers
-from .terminal import hint, progress, show
 
 
 def plot(
@@ -32,7 +32,7 @@ def plot(
     as_json: JsonOption = False,
 ) -> None:
     """Draw every figure that tables or caches allow. Example: `babelscope plot runs/demo/tables --out figures`"""
-    from . import commands
+    from .. import commands
 
     with progress("plot") as report:
         paths = commands.plot(

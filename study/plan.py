@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..display import Displayed
+from ..errors import ModelError
+from ..models.compute import Precision, choose_compute
+from ..progress import Progress, Steps, silent
+from ..settings import Condition, recipe_of
 from .checks import check_study
-from .compute import Precision, choose_compute
-from .display import Displayed
-from .errors import ModelError
-from .progress import Progress, Steps, silent
-from .settings import Condition, recipe_of
-from .study import Asked, Stage, Study
+from .stages import Asked, Stage, Study
 
 BYTES_PER_TOKEN = 3.2  # of UTF-8 text in the twenty languages with a tokenizer of 100,000 words or more
 # Numbers that a block keeps for the backward pass, for each of a token's numbers in the residual stream and in the MLP:
@@ -117,9 +117,9 @@ def _training(study: Study, condition: Condition, measures: _Measures, stage: St
 
 
 def _caching(study: Study, asked: Asked, condition: Condition, measures: _Measures, stage: Stage) -> PlannedStage:
-    from .activations.layout import array_shapes, row_bytes, shard_rows
-    from .activations.past import PREFIX_COPIES, TOKEN_BUDGET
-    from .models import UNEMBEDDED
+    from ..activations.layout import array_shapes, row_bytes, shard_rows
+    from ..activations.past import PREFIX_COPIES, TOKEN_BUDGET
+    from ..models import UNEMBEDDED
 
     request = study.request(asked, condition)
     prompts = [prompt for group in request.prompts().values() for prompt in group]
@@ -142,7 +142,7 @@ def _logits(size: Size, rows: int) -> int:
 
 
 def _measures(study: Study) -> _Measures:
-    from .models import open_tokenizer, text_config
+    from ..models import open_tokenizer, text_config
 
     name = study.settings.model
     precision = choose_compute(study.settings.device, study.settings.dtype).precision

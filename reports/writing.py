@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .errors import UsageError
-from .figures import drawings
-from .findings import verdict
-from .progress import Progress, Steps, silent
-from .report_caches import RunCaches
-from .results import answers_by_condition, read_run, write_text
+from ..errors import UsageError
+from ..explaining.findings import verdict
+from ..figures import drawings
+from ..progress import Progress, Steps, silent
+from ..results import answers_by_condition, read_run, write_text
+from .caches import RunCaches
 
 if TYPE_CHECKING:
-    from .viz.page_data import Study
+    from ..viz.page_data import Study
 
 
 def write_report(folder: Path, caches: Mapping[str, Path] | None = None, on_progress: Progress = silent) -> Path:
@@ -33,7 +33,7 @@ def write_report(folder: Path, caches: Mapping[str, Path] | None = None, on_prog
         CacheError: a cache is damaged.
         UsageError: caches for a folder with several tests.
     """
-    from .viz.report import render_report
+    from ..viz.report import render_report
 
     tables, by_test = read_run(folder)
     if caches and by_test:
@@ -74,7 +74,7 @@ def write_report(folder: Path, caches: Mapping[str, Path] | None = None, on_prog
 
 
 def _study(caches: RunCaches, test: str, tables: Mapping[str, pd.DataFrame]) -> "Study":
-    from .viz.page_data import Study
+    from ..viz.page_data import Study
 
     texts, answers = caches.texts_and_answers(test)
     return Study(test, tables, texts, answers, caches.curves())

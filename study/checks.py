@@ -1,8 +1,8 @@
 """Is a study possible? Everything that can be known without opening the model is asked before anything heavy starts."""
 
-from .errors import BabelscopeError, UsageError
-from .settings import Condition
-from .study import Asked, Study
+from ..errors import BabelscopeError, UsageError
+from ..settings import Condition
+from .stages import Asked, Study
 
 
 def check_study(study: Study) -> None:
@@ -27,7 +27,7 @@ def check_study(study: Study) -> None:
 
 
 def _check_prompts(study: Study, asked: Asked, condition: Condition) -> None:
-    from .tasks import answer_words, check_prefixes
+    from ..tasks import answer_words, check_prefixes
 
     request = study.request(asked, condition)
     request.prompts()
@@ -38,9 +38,9 @@ def _check_prompts(study: Study, asked: Asked, condition: Condition) -> None:
 
 
 def _check_probes(study: Study) -> None:
-    from .activations.layout import array_name
-    from .analyses import ANALYSES
-    from .models import text_config
+    from ..activations.layout import array_name
+    from ..analyses import ANALYSES
+    from ..models import text_config
 
     settings = study.settings
     kept = {array_name(name).removeprefix("states/") for name in settings.keep}

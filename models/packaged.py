@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import ModelError, UsageError
-from .progress import Progress, Steps, silent
-from .quiet import explaining, quiet_transformers
+from ..errors import ModelError, UsageError
+from ..progress import Progress, Steps, silent
+from ..quiet import explaining, quiet_transformers
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from .settings import TestSettings, load_study
+from ..settings import TestSettings, load_study
 
 if TYPE_CHECKING:
-    from .activations.store import Cache
+    from ..activations.store import Cache
 
 _FINGERPRINTS = ("model_sha256", "tokenizer_sha256", "adapter_sha256", "prompts_sha256")
 _VERSIONS = ("babelscope_version", "torch_version", "transformers_version")
@@ -46,7 +46,7 @@ class RunCaches:
         Raises:
             CacheError: a cache is damaged.
         """
-        from .activations.store import Cache
+        from ..activations.store import Cache
 
         paths = self.given or _by_condition(self._place(test))
         if "base" not in paths:
@@ -63,7 +63,7 @@ class RunCaches:
 
     def curves(self) -> dict[str, pd.DataFrame]:
         """`training.csv` by adapter: of those beside `folder`, or those with which the given caches were made."""
-        from .activations.store import Cache
+        from ..activations.store import Cache
 
         tables = {path.parent.name: path for path in sorted(self.folder.parent.glob("adapters/*/training.csv"))}
         for condition, path in self.given.items():
@@ -74,7 +74,7 @@ class RunCaches:
 
     def fingerprints(self) -> dict[str, str]:
         """By cache, in its own words: command, versions, and the sha256 of model, tokenizer, adapter and prompts."""
-        from .activations.store import Cache
+        from ..activations.store import Cache
 
         own, of_tests = self.folder.glob("*.h5"), self.folder.glob("*/*.h5")
         there = sorted([*own, *(path for path in of_tests if not path.parent.name.endswith(".shards"))])

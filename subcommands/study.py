@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..terminal import as_records, confirm_size, events, hint, progress, readable, show, total, watch
 from .options import JsonOption, OutOption, YesOption
-from .terminal import as_records, confirm_size, events, hint, progress, readable, show, total, watch
 
 if TYPE_CHECKING:
-    from .study import Study
+    from ..study.stages import Study
 
 app = typer.Typer(help="Studies: train, cache, probe and plot from one file.", no_args_is_help=True)
 
@@ -26,10 +26,10 @@ def study_run(
     as_json: JsonOption = False,
 ) -> None:
     """Run a study, or go on with it. Example: `babelscope study run studies/demo.yaml --out runs/demo`"""
-    from .plan import plan_study
-    from .run import run_study
-    from .settings import load_study
-    from .study import Study
+    from ..settings import load_study
+    from ..study.plan import plan_study
+    from ..study.run import run_study
+    from ..study.stages import Study
 
     study = Study(load_study(file, overrides or []), out)
     if plan:
@@ -43,8 +43,8 @@ def study_run(
         _confirm_size(study)
     with events() as on_event:
         ran = run_study(study, on_event)
-    from .findings import verdict
-    from .results import read_tables
+    from ..explaining.findings import verdict
+    from ..results import read_tables
 
     verdicts = verdict(read_tables(out / "tables"))
     show([{"report": str(out / "report.html"), "stages_run": len(ran)}], as_json, extra={"verdict": verdicts})
@@ -53,8 +53,8 @@ def study_run(
 
 def _confirm_size(study: "Study") -> None:
     """Ask before caches are written that can take far more disk than what is kept by default."""
-    from .activations.layout import KEPT, array_name
-    from .plan import plan_study
+    from ..activations.layout import KEPT, array_name
+    from ..study.plan import plan_study
 
     arrays = [array_name(name) for name in study.settings.keep]
     if set(arrays) <= set(KEPT):
@@ -71,7 +71,7 @@ def study_watch(
     as_json: JsonOption = False,
 ) -> None:
     """Follow a study until it ends. Example: `babelscope study watch runs/demo`"""
-    from .journal import standing
+    from ..study.journal import standing
 
     if as_json:
         now = standing(folder)
