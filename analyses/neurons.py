@@ -127,6 +127,6 @@ def _ablation(
     costly, random = [], []
     for i, (code, mine) in enumerate(zip(languages, found.active, strict=True)):
         costly.append(make(f"without-{code}", partial(without, mine, everything)).reshape(n_bytes.shape) / n_bytes)
-        control = partial(without, random_neurons(mine, seed), texts[i].rows)
+        control = partial(without, random_neurons(mine, seed, code), texts[i].rows)
         random.append(make(f"random-{code}", control) / n_bytes[i])
     return Ablation(whole, np.stack(costly), np.stack(random), found.active.sum((1, 2)))

@@ -16,6 +16,7 @@ from ..interventions.generate import continued
 from ..interventions.run import label_log_probabilities
 from ..probes.answer_estimates import answer_estimates
 from ..probes.language_subspace import language_subspace, random_basis, steering_vector
+from ..probes.random_controls import control_draw
 from ..probes.steering import Edited, share_estimates, steering_tables
 from ..progress import Progress, Steps
 from ..tasks.identify import identify
@@ -123,8 +124,10 @@ def _directions(
         space = language_subspace(by_language)
         vector = steering_vector(by_language[codes.index(code)], by_language[codes.index(pivot)])
         width = len(vector)
-        (random,) = random_basis(1, width, seed + 1) * np.linalg.norm(vector)
-        arrays = (space.basis, random_basis(len(space.basis), width, seed), space.origin, vector, random)
+        draw = control_draw(seed, layer, code)
+        along = random_basis(len(space.basis), width, draw)
+        (random,) = random_basis(1, width, draw) * np.linalg.norm(vector)
+        arrays = (space.basis, along, space.origin, vector, random)
         found[layer] = _Directions(*(torch.from_numpy(array).float() for array in arrays))
     return found
 

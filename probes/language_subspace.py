@@ -53,12 +53,13 @@ def steering_vector(
     return np.asarray(target.mean(axis=0, dtype=np.float64) - source.mean(axis=0, dtype=np.float64))
 
 
-def random_basis(rank: int, width: int, seed: int) -> Float[np.ndarray, "direction d_model"]:
-    """Orthonormal directions [rank, width], uniformly distributed.
+def random_basis(rank: int, width: int, seed: int | np.random.Generator) -> Float[np.ndarray, "direction d_model"]:
+    """Orthonormal directions [rank, width], uniformly distributed (Mezzadri 2006, arXiv math-ph/0609050).
 
     Raises:
         DataError: more directions than dimensions.
     """
     if rank > width:
         raise DataError(f"{rank} orthonormal directions do not fit into {width} dimensions")
-    return np.linalg.qr(np.random.default_rng(seed).normal(size=(width, rank))).Q.T
+    found = np.linalg.qr(np.random.default_rng(seed).normal(size=(width, rank)))
+    return (found.Q * np.sign(np.diag(found.R))).T  # the algorithm prefers signs, which are no part of the draw

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from ..errors import DataError
 from .paired_tables import BASE, delta_table, require_base, value_table
+from .random_controls import control_draw
 from .statistics import Estimate, bootstrap_p, bootstrap_weights, holm, mean_estimate, percentile_interval
 
 RANDOM = "random"  # in the column `ablated`: as many neurons that are not the language's, drawn at random
@@ -29,21 +30,21 @@ class Ablation:
     neurons: Int[np.ndarray, "language"]
 
 
-def random_neurons(mine: Bool[np.ndarray, "layer neuron"], seed: int) -> Bool[np.ndarray, "layer neuron"]:
-    """As many neurons in each layer as `mine`, and none of these, drawn without replacement.
+def random_neurons(
+    mine: Bool[np.ndarray, "layer neuron"], seed: int, language: str
+) -> Bool[np.ndarray, "layer neuron"]:
+    """As many neurons in each layer as `mine`, those of `language`, and none of these, drawn without replacement.
 
     Raises:
         DataError: a layer has more of `mine` than others.
     """
-    draw = np.random.default_rng(seed)
     chosen = np.zeros_like(mine)
-    for layer, taken in enumerate(mine):
+    for layer, taken in enumerate(mine, start=1):
         free = np.flatnonzero(~taken)
         if taken.sum() > len(free):
-            raise DataError(
-                f"Layer {layer + 1} has {taken.sum()} neurons to match at random, and only {len(free)} others."
-            )
-        chosen[layer, draw.choice(free, taken.sum(), replace=False)] = True
+            raise DataError(f"Layer {layer} has {taken.sum()} neurons to match at random, and only {len(free)} others.")
+        drawn = control_draw(seed, layer, language).choice(free, taken.sum(), replace=False)
+        chosen[layer - 1, drawn] = True
     return chosen
 
 

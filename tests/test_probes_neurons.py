@@ -114,11 +114,14 @@ def test_what_cannot_be_told_is_an_error() -> None:
 def test_random_neurons_are_as_many_and_others() -> None:
     mine = np.zeros((2, 10), dtype=bool)
     mine[0, :3] = True
-    drawn = random_neurons(mine, seed=0)
+    drawn = random_neurons(mine, 0, "de")
     assert drawn.sum(1).tolist() == [3, 0]
     assert not (drawn & mine).any()
+    np.testing.assert_array_equal(drawn, random_neurons(mine, 0, "de"))
+    for other in (random_neurons(mine, 0, "zh"), random_neurons(mine, 1, "de")):
+        assert (other != drawn).any()
     with pytest.raises(DataError, match="Layer 1 has 6 neurons to match at random, and only 4 others"):
-        random_neurons(np.arange(10)[None] < 6, seed=0)
+        random_neurons(np.arange(10)[None] < 6, 0, "de")
 
 
 def test_ablation_tables() -> None:

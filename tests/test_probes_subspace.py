@@ -1,11 +1,13 @@
 """The language subspace and steering: planted directions, planted effects, and a tiny model told what to say."""
 
+import sys
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from babelscope.analyses import ANALYSES
 from babelscope.errors import DataError
 from babelscope.interventions.bridge import bridged
 from babelscope.interventions.edits import adding, every_token, removing, tokens_between
@@ -20,6 +22,7 @@ from babelscope.viz.subspace import subspace_figure
 from sklearn.decomposition import PCA
 
 WIDTH = 24
+ANALYSIS = sys.modules[ANALYSES["subspace"].run.__module__]  # its function of that name hides it
 
 
 def planted() -> tuple[np.ndarray, np.ndarray]:
@@ -170,3 +173,25 @@ def test_the_figure_shows_the_pooled_differences() -> None:
     np.testing.assert_allclose(lines["base steer random"].get_xydata(), [[4, 0]])
     with pytest.raises(DataError, match="missing column"):
         subspace_figure(deltas.drop(columns="against"))
+
+
+def test_every_layer_and_language_has_controls_of_its_own() -> None:
+    """In whatever order languages stand; those of conditions are alike, whose states differ."""
+    states, _ = planted()
+    by_layer, order = {1: states, 2: states}, [4, 2, 0, 3, 1]
+    codes = np.array(["en", "de", "zh", "hi", "sw"])
+
+    def controls(code: str, reordered: bool = False, scale: float = 1) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
+        names = codes[order] if reordered else codes
+        arrays = {layer: scale * (one[order] if reordered else one) for layer, one in by_layer.items()}
+        found = ANALYSIS._directions(arrays, list(names), code, "en", 0)
+        return {layer: (one.along, one.random / one.random.norm()) for layer, one in found.items()}
+
+    once = controls("de")
+    for other in (controls("de", reordered=True), controls("de", scale=2)):
+        for layer in by_layer:
+            torch.testing.assert_close(once[layer], other[layer])
+    for layer, language in ((2, "de"), (1, "zh")):
+        along, random = controls(language)[layer]
+        assert torch.linalg.svdvals(along @ once[1][0].T).min() < 0.9  # 1 where they span the same
+        assert (random @ once[1][1]).abs() < 0.9
