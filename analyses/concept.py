@@ -70,8 +70,8 @@ def concept(conditions: Conditions, on_progress: Progress) -> Tables:
             unpatched[condition] = both[:, :, 0]
             ways = both[:, :, 1:].reshape(*both.shape[:2], len(POSITIONS), 2, len(layers), both.shape[-1])
             patched[condition] = np.moveaxis(ways, (0, 1), (3, 4))
-    values, deltas, gains = patched_tables(patched, list(TARGETS), POSITIONS, layers, s.draws, s.seed)
-    plain, plain_deltas = unpatched_tables(unpatched, list(TARGETS), s.draws, s.seed)
+        values, deltas, gains = patched_tables(patched, list(TARGETS), POSITIONS, layers, s.draws, s.seed)
+        plain, plain_deltas = unpatched_tables(unpatched, list(TARGETS), s.draws, s.seed)
     tables = {"patching": values, "patching_delta": deltas, "patching_gain": gains}
     tables |= {"unpatched": plain, "unpatched_delta": plain_deltas}
     return filled({f"concept_{name}": table for name, table in tables.items()})

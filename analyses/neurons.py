@@ -59,8 +59,8 @@ def neurons(conditions: Conditions, on_progress: Progress) -> Tables:
                 counts[name] = _counts(model, folds, languages, make)
                 found[name] = language_neurons(counts[name].sum(0), tokens.sum(0))
                 ablations[name] = _ablation(model, tested, found[name], languages, s.seed, make)
-    changes, classes = change_tables(counts, tokens, languages)
-    pairs, selectivity, selectivity_delta = ablation_tables(ablations, languages, s.draws, s.seed)
+        changes, classes = change_tables(counts, tokens, languages)
+        pairs, selectivity, selectivity_delta = ablation_tables(ablations, languages, s.draws, s.seed)
 
     def every(table: Callable[[LanguageNeurons, Sequence[str], str], pd.DataFrame]) -> pd.DataFrame:
         return pd.concat([table(one, languages, name) for name, one in found.items()], ignore_index=True)

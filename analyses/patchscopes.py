@@ -63,7 +63,7 @@ def patchscopes(conditions: Conditions, on_progress: Progress) -> Tables:
                     found.append(kept.get(f"{condition}-{code}", make))
                     step()
             measured[condition] = np.stack(found, axis=3)  # [word, prompt, layer, language, state, concept]
-    tables = [_tables(conditions, measured, word, layers) for word in (ENGLISH, OWN)]
+        tables = [_tables(conditions, measured, word, layers) for word in (ENGLISH, OWN)]
     values, deltas = (pd.concat(parts_, ignore_index=True) for parts_ in zip(*tables, strict=True))
     return filled({"patchscopes": values, "patchscopes_delta": deltas})
 
