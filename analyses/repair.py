@@ -11,9 +11,9 @@ from ..activations.tokens import EncodedPrompt
 from ..interventions.bridge import Bridged
 from ..interventions.edits import last_tokens, replacing
 from ..interventions.run import hook_name, label_log_probabilities, run
-from ..probes.repair import donors, repair_tables
+from ..probes.repair import donors, repair_changes, repair_tables
 from ..progress import Progress, Steps
-from .conditions import Conditions, Tables
+from .conditions import Conditions, Tables, filled
 from .opening import open_base
 from .parts import parts
 from .questions import Questions, engine_of, identities, questions
@@ -44,7 +44,7 @@ def repair(conditions: Conditions, on_progress: Progress) -> Tables:
     sources = donors(asked.truth[pivot], s.seed)
     ids = asked.truth.shape[1]
     inputs = {"repair": identities(conditions), "layers": layers, "ids": ids, "seed": s.seed, "from": s.pivot}
-    tables: list[tuple[pd.DataFrame, pd.DataFrame]] = []
+    scores: dict[str, np.ndarray] = {}
     step = Steps(on_progress, len(conditions.caches) * len(others))
     with parts(s.scratch, inputs) as kept:
         for condition in conditions.caches:
@@ -55,10 +55,9 @@ def repair(conditions: Conditions, on_progress: Progress) -> Tables:
                     patched = partial(_patched, engine, asked, i, states, sources, layers)
                     found.append(kept.get(f"{condition}-{conditions.languages[i]}", patched))
                     step()
-            scores = np.stack(found, axis=2)
-            tables += _tables(conditions, condition, scores, asked.truth[others], list(sources), layers)
-    values, deltas = zip(*tables, strict=True)
-    return {"repair": pd.concat(values, ignore_index=True), "repair_delta": pd.concat(deltas, ignore_index=True)}
+            scores[condition] = np.stack(found, axis=2)
+        tables = _tables(conditions, scores, asked.truth[others], list(sources), layers)
+    return filled(tables)
 
 
 def _states(
@@ -99,18 +98,26 @@ def _patched(
 
 def _tables(
     conditions: Conditions,
-    condition: str,
-    scores: np.ndarray,
+    scores: Mapping[str, np.ndarray],
     truth: np.ndarray,
     sources: Sequence[str],
     layers: Sequence[int],
-) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
-    """Tables of one condition from scores [position, way, language, id, label]."""
+) -> Tables:
+    """From scores [position, way, language, id, label] of each condition."""
     s = conditions.settings
     others = [code for code in conditions.languages if code != s.pivot]
-    tables = []
-    for position, by_way in zip(POSITIONS, scores, strict=True):
-        patched = dict(zip(sources, by_way[1:].reshape(len(sources), len(layers), *by_way.shape[1:]), strict=True))
-        where = {"condition": condition, "position": position}
-        tables.append(repair_tables(by_way[0], patched, truth, others, layers, where, s.draws, s.seed))
-    return tables
+    found: list[tuple[pd.DataFrame, pd.DataFrame]] = []
+    changes: list[pd.DataFrame] = []
+    for p, position in enumerate(POSITIONS):
+        plain = {condition: of[p, 0] for condition, of in scores.items()}
+        patched = {
+            condition: dict(zip(sources, of[p, 1:].reshape(len(sources), len(layers), *of.shape[2:]), strict=True))
+            for condition, of in scores.items()
+        }
+        for condition in scores:
+            here = {"condition": condition, "position": position}
+            one = (plain[condition], patched[condition], truth, others, layers, here, s.draws, s.seed)
+            found.append(repair_tables(*one))
+        changes.append(repair_changes(plain, patched, truth, others, layers, {"position": position}, s.draws, s.seed))
+    values, deltas = (pd.concat(column, ignore_index=True) for column in zip(*found, strict=True))
+    return {"repair": values, "repair_delta": deltas, "repair_change": pd.concat(changes, ignore_index=True)}

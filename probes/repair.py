@@ -18,13 +18,14 @@ from jaxtyping import Float, Int
 
 from ..errors import DataError
 from .log_odds import right_log_odds
-from .paired_tables import ALL, Where, records
+from .paired_tables import ALL, BASE, Where, records, require_base
 from .statistics import Estimate, bootstrap_weights, holm_but_last, paired_delta, percentile_interval
 
 PARALLEL, SAME_LABEL, OTHER_LABEL = "parallel", "same label", "other label"
 QUANTITIES = ("repaired", "broken", "log_odds_gain")
 
 _VALUES = ("n", "value", "ci_low", "ci_high")
+_CHANGES = ("base", "aligned", "delta", "ci_low", "ci_high", "p_value", "p_holm")
 _DELTAS = ("n", "control", "parallel", "delta", "ci_low", "ci_high", "p_value", "p_holm")
 
 
@@ -91,6 +92,47 @@ def repair_tables(
                 numbers = (share.n, d.base, d.aligned, d.delta, d.ci_low, d.ci_high, d.p_value, adjusted)
                 deltas += records(rows, here | {"against": control, "quantity": quantity}, _DELTAS, numbers)
     return pd.DataFrame(values), pd.DataFrame(deltas)
+
+
+def repair_changes(
+    plain: Mapping[str, Float[np.ndarray, "language id label"]],
+    patched: Mapping[str, Mapping[str, Float[np.ndarray, "layer language id label"]]],
+    truth: Int[np.ndarray, "language id"],
+    languages: Sequence[str],
+    layers: Sequence[int],
+    where: Where,
+    draws: int = 5000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """How the values of `repair_tables` of every other condition differ from the base's, paired by id.
+
+    `plain` and `patched` are by condition. A condition's `repaired` is a share of its own wrong answers: not those of
+    the base, where answers have changed without a patch. Draws are the same for all conditions; a p is never below what
+    the smaller number of ids with such answers allows.
+
+    Returns:
+        language, condition, those of `where`, layer, source, quantity, base, aligned, delta, ci_low, ci_high, p_value,
+        p_holm. Empty for the base alone.
+
+    Raises:
+        DataError: no base.
+    """
+    require_base(plain)
+    weights = bootstrap_weights(truth.shape[1], draws, seed)
+    rows: list[dict[str, object]] = []
+    for condition in (name for name in plain if name != BASE):
+        for n_layer, layer in enumerate(layers):
+            for source in patched[BASE]:
+                before, after = (
+                    _shares(plain[name], patched[name][source][n_layer], truth, weights) for name in (BASE, condition)
+                )
+                for quantity in QUANTITIES:
+                    one, other = before[quantity], after[quantity]
+                    d = paired_delta(one.estimate, other.estimate, np.minimum(one.n_ids, other.n_ids))
+                    numbers = (d.base, d.aligned, d.delta, d.ci_low, d.ci_high, d.p_value, holm_but_last(d.p_value))
+                    names = {"condition": condition, **where, "layer": layer, "source": source, "quantity": quantity}
+                    rows += records([*languages, ALL], names, _CHANGES, numbers)
+    return pd.DataFrame(rows)
 
 
 @dataclass(frozen=True)

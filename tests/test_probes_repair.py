@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from babelscope.errors import DataError
 from babelscope.probes.log_odds import right_log_odds
-from babelscope.probes.repair import OTHER_LABEL, PARALLEL, SAME_LABEL, donors, repair_tables
+from babelscope.probes.repair import OTHER_LABEL, PARALLEL, SAME_LABEL, donors, repair_changes, repair_tables
 from scipy.special import softmax
 
 LANGUAGES = ("de", "sw")
@@ -87,6 +87,34 @@ def test_a_label_is_told_from_a_question() -> None:
     assert number(deltas, "delta", language="all", against=SAME_LABEL, **where) == 0.5
     assert number(deltas, "n", language="all", against=SAME_LABEL, **where) == 16
     assert number(deltas, "delta", language="de", against=OTHER_LABEL, **where) == 1
+
+
+def test_a_change_is_between_the_shares_of_each_condition() -> None:
+    """The base answers 8 of 20 wrongly in German and the adapted model 4; the parallel state mends all of its, half of
+    the base's and, in both, none in Swahili."""
+    truth = np.stack([TRUTH, TRUTH])
+    base, aligned = truth.copy(), truth.copy()
+    base[:, :8], aligned[:, :4] = 1 - base[:, :8], 1 - aligned[:, :4]
+    mended, whole = base.copy(), aligned.copy()
+    mended[0, :4], whole[0] = TRUTH[:4], TRUTH
+    plain = {"base": said(base), "aligned": said(aligned)}
+    patched = {"base": {PARALLEL: said(mended)[None]}, "aligned": {PARALLEL: said(whole)[None]}}
+    changes = repair_changes(plain, patched, truth, LANGUAGES, (3,), {"position": "last"}, draws=500)
+    repaired = changes[changes["quantity"] == "repaired"].set_index("language")
+    assert repaired[["base", "aligned", "delta"]].to_numpy().tolist() == [[0.5, 1, 0.5], [0, 0, 0], [0.25, 0.5, 0.25]]
+    assert repaired.loc["de", "p_value"] >= 2.0 ** (1 - 4)  # four ids are what it rests on
+    assert repaired.loc["sw", ["ci_low", "ci_high", "p_value"]].tolist() == [0, 0, 1]
+    gain = changes[changes["quantity"] == "log_odds_gain"].set_index("language").loc["de"]
+    assert gain[["delta", "ci_low", "ci_high", "p_value"]].tolist() == [
+        0,
+        0,
+        0,
+        1,
+    ]  # the same answers by 2 nats in both
+    alone = {"base": plain["base"]}
+    assert repair_changes(alone, patched, truth, LANGUAGES, (3,), {}, draws=50).empty
+    with pytest.raises(DataError, match="no condition is called 'base'"):
+        repair_changes({"aligned": plain["aligned"]}, patched, truth, LANGUAGES, (3,), {})
 
 
 def test_without_wrong_answers_nothing_is_said() -> None:
