@@ -84,7 +84,7 @@ def _tables(
         deltas.append(_without(delta, absent))
         step()
     found_tokens = [_token_table(found, name, codes, layers, tokenizer) for name, found in by_condition.items()]
-    found_shares = [share_table(of.mean(axis=1), codes, layers, spoken, name) for name, of in shares.items()]
+    found_shares = [share_table(of, codes, layers, spoken, name, s.draws, s.seed) for name, of in shares.items()]
     told = pd.concat(found_shares, ignore_index=True)
     return filled(
         {

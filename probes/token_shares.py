@@ -7,6 +7,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from ..errors import DataError
+from .statistics import bootstrap_weights, mean_estimate, percentile_interval
 
 UNKNOWN = "unknown"  # digits, punctuation, fragments of many languages, languages that are not among ours
 
@@ -29,18 +30,26 @@ def token_shares(
 
 
 def share_table(
-    shares: Float[np.ndarray, "language layer token_language"],
+    shares: Float[np.ndarray, "language id layer token_language"],
     languages: Sequence[str],
     layers: Sequence[int],
     token_languages: Sequence[str],
     condition: str,
+    draws: int = 5000,
+    seed: int = 0,
 ) -> pd.DataFrame:
-    """Columns language, condition, layer, token_language, share; shares of one language and layer sum to 1.
+    """Columns language, condition, layer, token_language, share, ci_low, ci_high (95%, bootstrap over ids).
 
-    `token_languages` names all but the last column of `shares`, which is `unknown`.
+    Mean shares of a language and layer, which sum to 1. `token_languages` names all but the last column of `shares`,
+    which is `unknown`.
     """
+    per_id = np.moveaxis(shares, 1, -1).reshape(-1, shares.shape[1])
+    occurs = per_id.any(axis=1)  # of most languages no token does
+    estimate = mean_estimate(per_id[occurs], bootstrap_weights(shares.shape[1], draws, seed))
+    numbers = np.zeros((3, len(per_id)))
+    numbers[:, occurs] = estimate.value, *percentile_interval(estimate.samples)
     index = pd.MultiIndex.from_product(
         [languages, [condition], layers, [*token_languages, UNKNOWN]],
         names=["language", "condition", "layer", "token_language"],
     )
-    return pd.DataFrame({"share": shares.ravel()}, index).reset_index()
+    return pd.DataFrame(numbers.T, index, ["share", "ci_low", "ci_high"]).reset_index()

@@ -70,9 +70,14 @@ def test_shares_sum_to_one_with_unknown_last() -> None:
     language_of = np.array([[[0, 0, -1, 2], [1, -1, -1, -1]]])
     shares = token_shares(language_of, 3)
     np.testing.assert_allclose(shares, [[[0.5, 0, 0.25, 0.25], [0, 0.25, 0, 0.75]]])
-    table = share_table(shares, ["sw"], [0, 4], ["en", "zh", "sw"], "base")
-    assert list(table) == ["language", "condition", "layer", "token_language", "share"]
+    by_id = np.stack([shares, shares[:, ::-1]], axis=1)[:, [0, 0, 0, 1]]  # one of four ids has the layers exchanged
+    table = share_table(by_id, ["sw"], [0, 4], ["en", "zh", "sw"], "base")
+    assert list(table) == ["language", "condition", "layer", "token_language", "share", "ci_low", "ci_high"]
     np.testing.assert_allclose(table.groupby(["language", "condition", "layer"])["share"].sum(), 1)
-    assert table.set_index(["layer", "token_language"])["share"][4, "unknown"] == 0.75
+    numbers = table.set_index(["layer", "token_language"])[["share", "ci_low", "ci_high"]]
+    assert numbers.loc[(4, "unknown")].tolist() == [0.625, 0.375, 0.75]  # drawn three times of four; never
+    assert numbers.loc[(4, "sw")].tolist() == [0.0625, 0, 0.1875]
+    silent = share_table(by_id * [1, 0, 1, 1], ["sw"], [0, 4], ["en", "zh", "sw"], "base")
+    assert (silent.loc[silent["token_language"] == "zh", ["share", "ci_low", "ci_high"]] == 0).all(axis=None)
     with pytest.raises(DataError, match="languages -1 to 2 of 2"):
         token_shares(language_of, 2)
