@@ -18,10 +18,11 @@ from .paired_tables import BASE, Where, check_parallel, delta_table, require_bas
 from .statistics import Estimate, bootstrap_weights, mean_estimate
 
 PROBES = ("language", "label_within", "label_from_pivot", "label_from_pivot_centred", "label_from_base")
-CONTROLS = ("language_control", "label_within_control", "label_from_pivot_control")
+CONTROLS = tuple(f"{probe}_control" for probe in PROBES)
+SELECTIVITY = tuple(f"{probe}_selectivity" for probe in PROBES)
 QUANTITIES = PROBES + CONTROLS
 
-_TRANSFER = ("label_from_pivot", "label_from_pivot_centred", "label_from_pivot_control")  # not of the pivot to itself
+_TRANSFER = "label_from_pivot"  # what is called so is not of the pivot to itself
 
 FOLDS = 5
 _SHUFFLES = 5  # of a control's classes; their mean is reported
@@ -133,7 +134,7 @@ def linear_probe_hits(
                 "label_from_base": _credit(from_base(unseen), label[:, test]),
             }
             true = [credit[probe][:, :, 0] for probe in PROBES]
-            shuffled = [credit[control.removesuffix("_control")][:, :, 1:].mean(axis=2) for control in CONTROLS]
+            shuffled = [credit[probe][:, :, 1:].mean(axis=2) for probe in PROBES]
             hits[name][:, :, test] = np.stack(true + shuffled, axis=1)
     return hits
 
@@ -158,7 +159,8 @@ def linear_probe_tables(
     - `label_from_base`: the label; trained on the pivot's states in the condition `base`. For the base itself it is
       `label_from_pivot`.
     - `..._control`: the same with shuffled classes (Hewitt and Liang, arXiv 1909.03368), labels per id and alike in all
-      languages, languages within each id. Accuracy less control is selectivity.
+      languages, languages within each id.
+    - `..._selectivity`: accuracy less control, paired by id.
 
     The classifier is `fit_ridge`, cross-validated over ids, stratified by label. Intervals resample ids with the
     classifiers fixed; p-values are Holm-adjusted over languages. Controls have no differences.
@@ -175,22 +177,28 @@ def linear_probe_tables(
     """
     hits = linear_probe_hits(states_by_condition, labels, languages, pivot, seed)
     weights = bootstrap_weights(len(labels), draws, seed)
-    estimates = {name: mean_estimate(per_id, weights) for name, per_id in hits.items()}
+    estimates = {name: mean_estimate(_with_selectivity(per_id), weights) for name, per_id in hits.items()}
     where: Where = {"layer": layer, "position": position}
     others = [language for language in languages if language != pivot]
     values, deltas = [], []
-    for quantity in QUANTITIES:
-        told = others if quantity in _TRANSFER else list(languages)
+    for column, quantity in enumerate(QUANTITIES + SELECTIVITY):
+        told = others if quantity.startswith(_TRANSFER) else list(languages)
         rows = [list(languages).index(language) for language in told]
-        columns = [QUANTITIES.index(quantity)]
+        columns = [column]
         one = {
             name: Estimate(e.value[rows][:, columns], e.samples[:, rows][:, :, columns])
             for name, e in estimates.items()
         }
         values.append(value_table(one, told, [quantity], where))
-        if quantity in PROBES:
+        if quantity not in CONTROLS:
             deltas.append(delta_table(one, told, [quantity], where, len(labels)))
     return pd.concat(values, ignore_index=True), pd.concat(deltas, ignore_index=True)
+
+
+def _with_selectivity(hits: Float[np.ndarray, "language quantity id"]) -> Float[np.ndarray, "language row id"]:
+    """Rows of QUANTITIES, then SELECTIVITY."""
+    true, control = np.split(hits, [len(PROBES)], axis=1)
+    return np.concatenate([hits, true - control], axis=1)
 
 
 def _shuffled_labels(

@@ -42,7 +42,8 @@ def made_tables(languages: Sequence[str], conditions: Sequence[str], n_ids: int 
     ]
     alike = ["pc1_pearson", "retrieval_from_pivot", "retrieval_to_pivot"]
     measures = ["retrieval", "cka", "centred_cosine_gap"]
-    probes = ["label_from_pivot", "label_from_pivot_control", "label_within", "language", "language_control"]
+    probes = ["label_from_pivot", "label_within", "language"]
+    controls = [f"{name}_control" for name in probes]
     pairs = make(language_a=languages, language_b=languages, quantity=["retrieval"], **by_layer)
     points = make(language=languages, id=range(n_ids), **by_layer)
     quality = make(layer=LAYERS, position=POSITIONS, component=(1, 2)).assign(
@@ -88,8 +89,8 @@ def made_tables(languages: Sequence[str], conditions: Sequence[str], n_ids: int 
         "alignment_pairs_delta": make(language=languages, quantity=measures, **moved),
         "alignment_matrix": pairs[pairs["language_a"] != pairs["language_b"]],
         "alignment_agreement": agree.assign(spearman=2 * agree["delta"], n=20),
-        "linear_probe": make(language=languages, quantity=probes, **by_layer),
-        "linear_probe_delta": make(language=languages, quantity=probes[::2], **moved),
+        "linear_probe": make(language=languages, quantity=[*probes, *controls], **by_layer),
+        "linear_probe_delta": make(language=languages, quantity=probes, **moved),
         "pca": points.assign(**xy),
         "pca_variance": quality,
         "umap": points.assign(**xy),

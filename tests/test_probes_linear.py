@@ -7,11 +7,13 @@ from babelscope.probes.linear import (
     CONTROLS,
     PROBES,
     QUANTITIES,
+    SELECTIVITY,
     fit_ridge,
     id_folds,
     linear_probe_hits,
     linear_probe_tables,
 )
+from scipy.stats import bootstrap
 from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -103,7 +105,7 @@ def test_an_offset_along_the_direction_is_told_from_another_direction() -> None:
 
 def test_controls_are_at_chance_where_the_probe_is_perfect() -> None:
     found = accuracy(planted(axes(0)))
-    for control, chance in zip(CONTROLS, (0.25, 0.5, 0.5), strict=True):
+    for control, chance in zip(CONTROLS, (0.25, 0.5, 0.5, 0.5, 0.5), strict=True):
         assert np.abs(found[control].mean() - chance) < 0.1, control
         assert found[control.removesuffix("_control")].mean() > 0.9
 
@@ -142,9 +144,10 @@ def test_tables_have_intervals_and_paired_differences() -> None:
     base, aligned = planted(axes(0) * 0.15), planted(axes(0))
     values, deltas = linear_probe_tables({"base": base, "aligned": aligned}, LABELS, LANGUAGES, 7, "last", draws=400)
     own = {"language", "label_within", "label_from_base"}  # the pivot's transfer to itself is no transfer
-    assert set(values.loc[values["language"] == "en", "quantity"].str.removesuffix("_control")) == own
-    assert len(values) == 2 * (4 * len(QUANTITIES) - 3)
-    assert len(deltas) == 4 * len(PROBES) - 2
+    of_pivot = values.loc[values["language"] == "en", "quantity"]
+    assert set(of_pivot.str.removesuffix("_control").str.removesuffix("_selectivity")) == own
+    assert len(values) == 2 * (4 * len(QUANTITIES + SELECTIVITY) - 6)
+    assert len(deltas) == 2 * (4 * len(PROBES) - 2)
     assert (values["ci_low"] <= values["value"]).all()
     assert (values["value"] <= values["ci_high"]).all()
     transfer = deltas[deltas["quantity"] == "label_from_pivot"]
@@ -152,6 +155,22 @@ def test_tables_have_intervals_and_paired_differences() -> None:
     assert (transfer["p_holm"] < 0.05).all()
     control = values[values["quantity"] == "label_from_pivot_control"]
     assert (control["ci_low"] < 0.5).all()
+
+
+def test_selectivity_is_accuracy_less_control_by_id() -> None:
+    states = {"base": planted(axes(0) * 0.15), "aligned": planted(axes(0))}
+    values, deltas = linear_probe_tables(states, LABELS, LANGUAGES, 7, "last", draws=400)
+    by_quantity = values.set_index(["condition", "language", "quantity"])
+    hits = linear_probe_hits(states, LABELS, LANGUAGES)["aligned"][2]  # sw
+    for probe in PROBES:
+        found = by_quantity.loc[("aligned", "sw", f"{probe}_selectivity")]
+        true, control = (by_quantity.loc[("aligned", "sw", name), "value"] for name in (probe, f"{probe}_control"))
+        assert found["value"] == pytest.approx(true - control)
+        per_id = hits[QUANTITIES.index(probe)] - hits[QUANTITIES.index(f"{probe}_control")]
+        ends = bootstrap((per_id,), np.mean, method="percentile", n_resamples=999, rng=0).confidence_interval
+        assert (found["ci_low"], found["ci_high"]) == pytest.approx((ends.low, ends.high), abs=0.02)
+        gain = deltas.set_index(["language", "quantity"]).loc[("sw", f"{probe}_selectivity")]
+        assert gain["aligned"] == found["value"]
 
 
 def test_folds_hold_every_id_once_and_are_alike_in_labels() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from babelscope.errors import DataError
-from babelscope.probes.linear import CONTROLS, PROBES, linear_probe_tables
+from babelscope.probes.linear import PROBES, linear_probe_tables
 from babelscope.viz.linear import NAMES, linear_delta_figure, linear_figure
 
 LANGUAGES = ("en", "de", "sw", "zh")
@@ -37,17 +37,6 @@ def test_every_probe_has_a_name_and_a_panel_with_its_control(tables: tuple[pd.Da
     assert lines["mean base"].is_dashed()
     assert sum(str(gid).startswith("language ") for gid in lines) == 3
     assert {"interval mean base", "interval mean aligned"} <= {band.get_gid() for band in ax.collections}
-
-
-def test_the_control_of_transfer_stands_for_probes_without_their_own(
-    tables: tuple[pd.DataFrame, pd.DataFrame],
-) -> None:
-    values = tables[0]
-    assert "label_from_base_control" not in CONTROLS
-    ax = linear_figure(values).axes[2 * list(NAMES).index("label_from_base")]
-    (control,) = [line for line in ax.lines if line.get_gid() == "control"]
-    source = values[(values["position"] == "last") & (values["quantity"] == "label_from_pivot_control")]
-    np.testing.assert_allclose(control.get_ydata(), source.groupby("layer")["value"].mean())
 
 
 def test_differences_have_a_map_per_probe_and_position(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:

@@ -58,8 +58,6 @@ def plot_linear(ax: Axes, rows: pd.DataFrame, control: pd.DataFrame) -> Axes:
 def linear_figure(values_table: pd.DataFrame) -> Figure:
     """`plot_linear` in panels of probe (down) by position (across).
 
-    A probe without a control of its own has that of `label_from_pivot`.
-
     Args:
         values_table: `linear_probe.csv`, see `plot_linear`.
 
@@ -73,10 +71,9 @@ def linear_figure(values_table: pd.DataFrame) -> Figure:
     with figure_style():
         made = panels(len(quantities), len(positions), 1.35, 0.8)
         for line, quantity in zip(made.axes, quantities, strict=True):
-            control = quantity + _CONTROL if quantity + _CONTROL in present else "label_from_pivot" + _CONTROL
             for ax, position in zip(line, positions, strict=True):
                 here = values_table[values_table["position"] == position]
-                plot_linear(ax, here[here["quantity"] == quantity], here[here["quantity"] == control])
+                plot_linear(ax, here[here["quantity"] == quantity], here[here["quantity"] == quantity + _CONTROL])
             line[0].set_ylim(top=1.03)
         made.name_columns([f"position: {position}" for position in positions])
         made.name_rows([NAMES[quantity] for quantity in quantities])
@@ -101,4 +98,5 @@ def linear_delta_figure(deltas_table: pd.DataFrame) -> Figure:
         DataError: an empty table or missing columns.
     """
     require(deltas_table, _DELTA_COLUMNS, "linear_probe_delta table")
-    return delta_figure(deltas_table, differences(deltas_table), NAMES)
+    probes = deltas_table[deltas_table["quantity"].isin(NAMES)]
+    return delta_figure(probes, differences(probes), NAMES)
