@@ -6,7 +6,7 @@ et al. 2025 (arXiv 2505.21505). Layers are counted as in caches: block i is laye
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
@@ -138,7 +138,11 @@ def change_tables(
     Returns:
         Sets: language (and `all`: language neurons of any language), condition, quantity, value, low, high. Quantities:
         base_neurons, aligned_neurons, jaccard (whole counts), and the three above, whose value is the mean and low and
-        high the 2.5% and 97.5% quantiles over halvings; these are alike, so that this is no confidence interval.
+        high the 2.5% and 97.5% quantiles over halvings; these are alike, so that this is no confidence interval. Last,
+        for `all`, `memberships`: the Jaccard index of all pairs of language and neuron, with a p_value. It is the share
+        of the ways to exchange the two conditions' counts in some of the folds (a paired permutation test, Fisher 1935)
+        that part the conditions as far or further: under the hypothesis that both models fire alike, every such
+        exchange is as likely as none. With n folds p is at least 2^(1 - n). NaN for other quantities.
         Classes: condition, comparison (`base to aligned`, `halves of base`), first, second, neurons.
 
     Raises:
@@ -170,11 +174,13 @@ def change_tables(
         low, high = np.quantile(split, [0.025, 0.975], axis=0)
         for i, code in enumerate([*languages, EVERY]):
             for quantity, value in zip(("base_neurons", "aligned_neurons", "jaccard"), whole[i], strict=True):
-                rows.append((code, condition, quantity, float(value), np.nan, np.nan))
+                rows.append((code, condition, quantity, float(value), np.nan, np.nan, np.nan))
             for q, quantity in enumerate(("jaccard_halves", "jaccard_across", "beyond_noise")):
                 numbers = (split[:, i, q].mean(), low[i, q], high[i, q])
-                rows.append((code, condition, quantity, *map(float, numbers)))
-    columns = ["language", "condition", "quantity", "value", "low", "high"]
+                rows.append((code, condition, quantity, *map(float, numbers), np.nan))
+        p = _exchange_p(counts[BASE], counts[condition], tokens, rate, quantile)
+        rows.append((EVERY, condition, "memberships", jaccard(base.active, aligned.active), np.nan, np.nan, p))
+    columns = ["language", "condition", "quantity", "value", "low", "high", "p_value"]
     return pd.DataFrame(rows, columns=columns), pd.concat(moves, ignore_index=True)
 
 
@@ -184,6 +190,25 @@ def halves(n: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
     others = [(0, *rest) for rest in combinations(range(1, n), n // 2 - 1) if (0, *rest) != alternate]
     for one in [alternate, *others]:
         yield one, tuple(i for i in range(n) if i not in one)
+
+
+def _exchange_p(
+    base: Int[np.ndarray, "fold language layer neuron"],
+    aligned: Int[np.ndarray, "fold language layer neuron"],
+    tokens: Int[np.ndarray, "fold language"],
+    rate: float,
+    quantile: float,
+) -> float:
+    """Share of exchanges of the conditions' counts within folds after which memberships agree no better."""
+    whole, more = tokens.sum(0), aligned - base
+    alike = []
+    for exchanged in product((0, 1), repeat=len(tokens) - 1):  # all of them exchanged is none of them exchanged
+        moved = np.tensordot((0, *exchanged), more, 1)
+        first, second = base.sum(0) + moved, aligned.sum(0) - moved
+        sets = (language_neurons(one, whole, rate, quantile).active for one in (first, second))
+        alike.append(jaccard(*sets))
+    found = np.nan_to_num(alike, nan=1.0)  # without any neuron nothing differs
+    return float((found <= found[0]).mean())
 
 
 def jaccard(a: Bool[np.ndarray, "..."], b: Bool[np.ndarray, "..."]) -> float:

@@ -97,9 +97,33 @@ def test_change_is_told_from_noise() -> None:
     assert values["moved", "beyond_noise", "de"] == 0.5
     assert values["moved", "base_neurons", "en"] == 0
     assert values["moved", "aligned_neurons", "en"] == 1
+    p = changes[changes["quantity"] == "memberships"].set_index("condition")[["value", "p_value"]]
+    assert p.loc["same"].tolist() == [1, 1]
+    assert p.loc["moved"].tolist() == [0.5, 5 / 8]  # an exchange of one fold of four leaves the sets as they are
+    assert changes.loc[changes["quantity"] != "memberships", "p_value"].isna().all()
     moves = classes.set_index(["condition", "comparison", "first", "second"])["neurons"]
     assert moves["moved", "base to aligned", "specific", "specific"] == 1
     assert moves["base", "halves of base", "general", "general"] == 598
+
+
+def test_the_test_of_change_holds_its_level() -> None:
+    """Of models that fire alike, at most one in ten is called changed at p = 1/8 or so; a moved neuron is found."""
+    tokens = np.tile(TOKENS // 4, (4, 1))
+
+    def p(moved: bool, seed: int) -> float:
+        base, other = (
+            np.stack([planted(seed=100 * seed + 10 * condition + fold, tokens=TOKENS // 4) for fold in range(4)])
+            for condition in (0, 1)
+        )
+        if moved:
+            other[:, [0, 1], 0, 3] = other[:, [1, 0], 0, 3]
+        changes, _ = change_tables({"base": base, "other": other}, tokens, LANGUAGES, rate=10 / 600)
+        return float(changes.set_index("quantity")["p_value"]["memberships"])
+
+    alike = np.array([p(False, seed) for seed in range(24)])
+    assert (alike <= 1 / 8).mean() <= 0.25
+    assert alike.mean() > 0.4
+    assert np.mean([p(True, seed) for seed in range(6)]) < alike.mean() - 0.2
 
 
 def test_what_cannot_be_told_is_an_error() -> None:
