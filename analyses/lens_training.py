@@ -1,14 +1,15 @@
-"""Translators of a tuned lens, trained on the states of a cache; and how they are kept."""
+"""Translators of a tuned lens, trained on the states of a cache."""
 
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from ..files import write_whole
+from ..activations.layout import IDENTITY
 from ..probes.tuned_lens import Translator, Tuning, ridge_translator, tune, words_that_matter
 from ..progress import Progress
 from ..unembedding import Unembedding
@@ -63,22 +64,20 @@ def _trained_on(rows: Int[np.ndarray, "language id"]) -> Int[np.ndarray, "langua
     return rows[:, : max(2, TRAINED_ON // len(rows))]
 
 
-def save_translators(
-    translators: Mapping[int, Translator], conditions: Conditions, rows: Int[np.ndarray, "language id"], folder: Path
-) -> None:
-    """`tuned_lens.safetensors` with `matrix.LAYER` and `bias.LAYER`, and beside it what they were trained on."""
-    from safetensors.torch import save
-
-    tensors = {f"matrix.{layer}": of.matrix for layer, of in translators.items()}
-    tensors |= {f"bias.{layer}": of.bias for layer, of in translators.items()}
-    known = conditions.base.attributes
-    record = {name: known[name] for name in ("model", "model_sha256", "prompts_sha256", "task", "shots")}
-    record |= {
-        "position": "last",
-        "layers": list(translators),
-        "ids": [str(i) for i in conditions.examples["id"].to_numpy()[_trained_on(rows)[0]]],
+def training_record(
+    conditions: Conditions, layers: Sequence[int], rows: Int[np.ndarray, "language id"]
+) -> dict[str, Any]:
+    """All that decides what `train_translators` returns: the base, its states, the choices; as JSON has it."""
+    known, ids = conditions.base.attributes, conditions.examples["id"].to_numpy()
+    record = {name: known[name] for name in ("model", *IDENTITY)} | {
         "maps": "x + x @ matrix + bias of states x at root mean square 1, to be read by the final norm",
+        "position": "last",
+        "layers": list(layers),
+        "languages": conditions.languages,
+        "ids": [str(i) for i in ids[_trained_on(rows)[0]]],
+        "validation": VALIDATION,
+        "words": [LIKELY, SAMPLED, LOOK],
+        "tuning": asdict(Tuning()),
+        "seed": conditions.settings.seed,
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / "tuned_lens.safetensors", save(tensors))
-    write_whole(folder / "tuned_lens.json", json.dumps(record, indent=2).encode())
+    return dict(json.loads(json.dumps(record)))

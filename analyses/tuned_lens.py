@@ -16,7 +16,8 @@ from ..progress import Progress, Together
 from ..unembedding import Unembedding, open_unembedding
 from .conditions import Conditions, Tables, filled
 from .lens_packs import BLOCK, Gathered, Pack, PackScores, make_packs, read_states
-from .lens_training import final_states, save_translators, train_translators
+from .lens_store import FILE, load_translators, save_translators
+from .lens_training import final_states, train_translators, training_record
 from .lens_words import LensWords
 from .opening import check_same_model
 from .threads import in_threads
@@ -28,12 +29,14 @@ QUANTITIES = ("english_mass", "target_mass", "entropy_bits", "kl_to_final_bits")
 def tuned_lens(conditions: Conditions, on_progress: Progress) -> Tables:
     """A lens per layer, trained on the base's states at the answer position; compared with the logit lens on other ids.
 
-    One lens serves all conditions, so that what differs between them is the states. It is kept in `lenses/`. The lens
+    One lens serves all conditions, so that what differs between them is the states. It is kept in `lenses/`, where a
+    later run on the same states finds it. The lens
     `constant` reads the mean final state whatever the layer holds: what a tuned lens knows beyond it is in the states.
 
     Raises:
         DataError: fewer than five ids, of which none could be held out.
         UsageError: no layer below the last was chosen.
+        CacheError: what is kept is damaged.
     """
     ids = conditions.rows.shape[1]
     if ids < 5:
@@ -51,10 +54,8 @@ def tuned_lens(conditions: Conditions, on_progress: Progress) -> Tables:
     packs = make_packs(conditions, held_out.shape[1])
     on_progress = Together(on_progress, len(layers) + 3 * len(packs))
 
-    translators = train_translators(conditions, layers, seen, head, on_progress)
+    translators = _translators(conditions, layers, seen, head, on_progress)
     constant = dict.fromkeys(layers, constant_translator(final_states(conditions, seen)))
-    if conditions.settings.scratch is not None:
-        save_translators(translators, conditions, seen, conditions.settings.scratch.parent / "lenses")
     tables = []
     for lens, through in {"logit": {}, "tuned": translators, "constant": constant}.items():
         read = layers[:1] if through is constant else layers  # which reads the same at every layer
@@ -64,6 +65,28 @@ def tuned_lens(conditions: Conditions, on_progress: Progress) -> Tables:
             tables.append([table.assign(**where) for table in _tables(conditions, read, found, words)])
     values, deltas = (pd.concat(column, ignore_index=True) for column in zip(*tables, strict=True))
     return filled({"tuned_lens": values, "tuned_lens_delta": deltas})
+
+
+def _translators(
+    conditions: Conditions,
+    layers: Sequence[int],
+    rows: Int[np.ndarray, "language id"],
+    head: Unembedding,
+    on_progress: Progress,
+) -> dict[int, Translator]:
+    """Those that an earlier run trained on the same, or else new ones, which are kept."""
+    scratch = conditions.settings.scratch
+    if scratch is None:
+        return train_translators(conditions, layers, rows, head, on_progress)
+    path, record = scratch.parent / "lenses" / FILE, training_record(conditions, layers, rows)
+    if path.is_file():
+        kept, trained_on = load_translators(path)
+        if trained_on == record:
+            on_progress(len(layers), len(layers))
+            return kept
+    trained = train_translators(conditions, layers, rows, head, on_progress)
+    save_translators(path, trained, record)
+    return trained
 
 
 def _score(
