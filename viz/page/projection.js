@@ -8,8 +8,9 @@ const SHADES = {
 };
 
 function projectionSection(root, study, choice) {
+  root.append(...study.unshown.map(remedy));
   if (!study.clouds) {
-    root.append(remedy("There are no points: `babelscope probe pca BASE.h5 ALIGNED.h5 --out DIR` or `probe umap` makes them."));
+    if (!study.unshown.length) root.append(remedy("There are no points: `babelscope probe pca BASE.h5 ALIGNED.h5 --out DIR` or `probe umap` makes them."));
     return;
   }
   const examples = makeExamples(study);
@@ -89,7 +90,7 @@ function projectionSection(root, study, choice) {
 
 function sampleNote(study, examples) {
   const shown = study.ids.length < study.n_ids ? `A sample of ${study.ids.length} of ${study.n_ids} ids is shown, drawn by chance. ` : "";
-  const scale = "Both panels of a layer share one frame, stretched to fill it; layers do not share theirs. Click a point to follow its example, drag over points to brush them.";
+  const scale = "Both panels of a layer share one frame, stretched to fill it; layers do not share theirs, but for those of AlignedUMAP. Click a point to follow its example, drag over points to brush them.";
   const missing = remedy("Texts and answers come from the caches, which are not in this folder's `activations`: `babelscope study run FILE --out DIR` keeps them there.");
   return [note(shown + scale), examples.known ? null : missing].filter(Boolean);
 }
