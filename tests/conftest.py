@@ -119,8 +119,8 @@ def processes() -> ForkServerContext:
     return fork_server()
 
 
-@pytest.fixture
-def tiny_adapter(tiny_folder: Callable[[str], Path], tmp_path: Path) -> Callable[..., Path]:
+@pytest.fixture(scope="session")
+def tiny_adapter(tiny_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """A function from family to the folder of an adapter that changes the chosen blocks (all, if none are given)."""
 
     def build(family: str = "llama", blocks: Sequence[int] | None = None) -> Path:
@@ -133,7 +133,7 @@ def tiny_adapter(tiny_folder: Callable[[str], Path], tmp_path: Path) -> Callable
             for name, parameter in wrapped.named_parameters():
                 if "lora_" in name:
                     parameter.copy_(torch.randn_like(parameter) * 0.3)
-        folder = tmp_path / f"adapter-{'-'.join(map(str, chosen))}"
+        folder = tmp_path_factory.mktemp("adapter")
         wrapped.save_pretrained(folder)
         return folder
 

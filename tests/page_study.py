@@ -46,6 +46,7 @@ def make_study(
     lens["probability"] = 0.5 / lens["rank"]
     tables = {
         "pca": points,
+        "pca_variance": _variance(layers),
         "logit_lens_examples": lens,
         "alignment_matrix": _pairs(languages, conditions, layers, rng),
         **_accuracy(languages, conditions, n_ids),
@@ -53,6 +54,16 @@ def make_study(
     steps = np.arange(11)
     curve = pd.DataFrame({"step": steps, "loss": 2 - steps / 10, "val_loss": np.where(steps % 5, np.nan, 2.0)})
     return Study(name, tables, texts, pd.concat(answers), dict.fromkeys(conditions[1:], curve))
+
+
+def _variance(layers: Sequence[int]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [(layer, "mean", i, 0.5 / i, 1 - i / 100, 0.25, -0.125) for layer in layers for i in (1, 2)],
+        columns=[
+            *("layer", "position", "component", "explained_variance_ratio", "stability"),
+            *("silhouette_language", "silhouette_id"),
+        ],
+    )
 
 
 def _pairs(

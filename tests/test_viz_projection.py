@@ -89,8 +89,8 @@ def test_umap_tells_its_quality_over_seeds():
     figure = projection_figure(points(x="umap1", y="umap2"), quality, "umap", "mean", [2, 12])
     told = "trustworthiness 0.94\nProcrustes 0.02 (3 seeds)\nsilhouette: language 0.40\nsilhouette: meaning -0.20"
     assert quality_of(figure) == [told] * 2
-    missing = projection_figure(points(x="umap1", y="umap2"), quality[quality["layer"] != 2], "umap", "mean", [2, 12])
-    assert quality_of(missing) == ["quality unknown", told]
+    with pytest.raises(DataError, match="umap quality table: no row for layer 2 at position 'mean', expected"):
+        projection_figure(points(x="umap1", y="umap2"), quality[quality["layer"] != 2], "umap", "mean", [2, 12])
     with pytest.raises(DataError, match="umap quality table: missing column procrustes_disparity"):
         projection_figure(points(x="umap1", y="umap2"), quality.drop(columns="procrustes_disparity"), "umap", "mean")
 

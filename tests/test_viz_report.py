@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import re
+from dataclasses import replace
 from importlib.resources import files
 
 import numpy as np
@@ -116,6 +117,31 @@ def test_points_keep_their_places():
         found = low + (points + 32767) / 65534 * (high - low)
         wanted = layer.loc[condition].to_numpy().reshape(3, 12, 2)
         np.testing.assert_allclose(found, wanted, atol=2e-5)
+
+
+def test_a_picture_goes_out_with_its_quality_or_not_at_all():
+    study = make_study(languages=("en", "zh", "sw"))
+    told = "PC1 50% of variance (stability 0.99), PC2 25% of variance (stability 0.98), silhouette of languages 0.25, "
+    found = page_data([study])["studies"][0]
+    assert found["clouds"][0]["quality"] == [f"{told}of meanings -0.12"] * 3
+    assert found["unshown"] == []
+    aligned = study.tables["pca"].rename(columns={"pc1": "umap1", "pc2": "umap2"})
+    aligned.loc[aligned["layer"] == 5, ["umap1", "umap2"]] /= 2
+    quality = pd.DataFrame({"layer": [5, 9, 9], "position": "mean", "displacement": [np.nan, 0.25, 0.75]})
+    quality["displacement_separate"] = quality["displacement"] * 2
+    others = {**study.tables, "aligned_umap": aligned, "aligned_umap_quality": quality, "umap": aligned}
+    found = page_data([replace(study, tables=others)])["studies"][0]
+    assert [cloud["name"] for cloud in found["clouds"]] == ["PCA, mean", "AlignedUMAP, mean"]
+    followed = found["clouds"][1]
+    assert followed["layers"] == [5, 9]
+    assert followed["quality"] == ["", "displacement from the layer before 0.50 (1.00 fitted separately)"]
+    corner = [unpacked(layer, "<i2").max() for layer in followed["points"]["base"]]
+    assert corner[1] == 32767  # one frame for all layers: the first one, half as large, does not fill it
+    assert corner[0] < 5000
+    whole, part = found["unshown"]
+    assert whole.startswith("UMAP, mean: layers 1, 5, 9 are not shown. umap_quality.csv does not tell")
+    assert part.startswith("AlignedUMAP, mean: layers 1 are not shown.")
+    assert "`babelscope probe aligned-umap BASE.h5 ALIGNED.h5 --out DIR`" in part
 
 
 def test_matrices_and_tokens_keep_their_places():

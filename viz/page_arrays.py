@@ -1,8 +1,8 @@
 """Large tables as small arrays for a web page: whole numbers in base64, one array per layer where a slider picks it."""
 
 import base64
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,32 @@ from .alignment_names import NAMES
 MOST_POINTS = 5000  # of a panel, for the eye rather than the machine
 MOST_COORDINATES = 700_000  # points of all panels and layers: 4 MB of the page
 MISSING = -32768  # of int16
-# table: name, table of quality, axes of a grid of points whose places are not compared and have a frame each
-_KINDS = {
-    "pca": ("PCA", "pca_variance", (1,)),
-    "umap": ("UMAP", "umap_quality", (1,)),
-    "aligned_umap": ("Aligned UMAP", "aligned_umap_quality", ()),
+
+
+class Kind(NamedTuple):
+    """A projection: the table that comes with its points and tells how far to trust them, and the probe of both."""
+
+    name: str
+    quality: str
+    probe: str
+    axes: tuple[str, str]
+    framed: tuple[int, ...] = (0, 2, 3)  # axes [condition, layer, language, id] that share limits
+
+
+KINDS = {
+    "pca": Kind("PCA", "pca_variance", "pca", ("pc1", "pc2")),
+    "umap": Kind("UMAP", "umap_quality", "umap", ("umap1", "umap2")),
+    "aligned_umap": Kind(
+        "AlignedUMAP", "aligned_umap_quality", "aligned-umap", ("umap1", "umap2"), framed=(0, 1, 2, 3)
+    ),  # places can be compared between its layers
+}
+# column -> what it is called; one that ends in _separate beside it is of pictures that were fitted alone
+_MEASURES = {
+    "trustworthiness": "trustworthiness",
+    "procrustes_disparity": "Procrustes disparity over seeds",
+    "displacement": "displacement from the layer before",
+    "silhouette_language": "silhouette of languages",
+    "silhouette_id": "of meanings",
 }
 
 
@@ -35,7 +56,7 @@ def sampled_ids(
     n_studies: int,
 ) -> tuple[list[str], int]:
     """The ids that the page shows, in order, and how many there are; those that the lens looked at are among them."""
-    projected = [tables[kind] for kind in _KINDS if kind in tables]
+    projected = [tables[kind] for kind in KINDS if kind in tables]
     every = [i for table in (*projected, texts) if table is not None for i in pd.unique(table["id"])]
     looked_at = pd.unique(tables["logit_lens_examples"]["id"]).tolist() if "logit_lens_examples" in tables else []
     ids = list(dict.fromkeys([*every, *looked_at]))
@@ -55,42 +76,63 @@ def clouds(
 ) -> list[dict[str, Any]] | None:
     """Points of each projection: int16 [language, id, axis] by condition and layer, all conditions in one frame.
 
-    `follows`: all layers are in one frame too, and points can be followed over them.
+    `follows`: all layers are in one frame too, and points can be followed over them. Layers whose quality is not known
+    are left out, see `unshown`.
     """
     found = []
-    for kind, (name, quality, apart) in _KINDS.items():
-        if kind not in tables:
+    for kind, position, points, quality in _projections(tables):
+        shown = points[points["id"].isin(ids) & points["layer"].isin(quality["layer"])]
+        if shown.empty:
             continue
-        for position, table in tables[kind].groupby("position", sort=False):
-            shown = table[table["id"].isin(ids)]
-            layers = sorted(int(layer) for layer in pd.unique(shown["layer"]))
-            grid = np.full((len(conditions), len(layers), len(languages), len(ids), 2), np.nan)
-            grid[_place(shown, condition=conditions, layer=layers, language=languages, id=ids)] = shown[
-                [f"{'pc' if kind == 'pca' else 'umap'}{axis}" for axis in (1, 2)]
-            ].to_numpy(float)
-            of_quality = tables.get(quality, pd.DataFrame({"layer": [], "position": []}))
-            of_quality = of_quality[of_quality["position"] == position]
-            found.append(
-                {
-                    "name": f"{name}, {position}",
-                    "layers": layers,
-                    "follows": not apart,
-                    "quality": [_quality(of_quality[of_quality["layer"] == layer]) for layer in layers],
-                    "points": {
-                        name: [packed(layer) for layer in by_layer]
-                        for name, by_layer in zip(conditions, _framed(grid, apart), strict=True)
-                    },
-                }
-            )
+        layers = sorted(int(layer) for layer in pd.unique(shown["layer"]))
+        grid = np.full((len(conditions), len(layers), len(languages), len(ids), 2), np.nan)
+        grid[_place(shown, condition=conditions, layer=layers, language=languages, id=ids)] = shown[
+            list(kind.axes)
+        ].to_numpy(float)
+        found.append(
+            {
+                "name": f"{kind.name}, {position}",
+                "layers": layers,
+                "follows": 1 in kind.framed,
+                "quality": [_quality(quality[quality["layer"] == layer]) for layer in layers],
+                "points": {
+                    name: [packed(layer) for layer in by_layer]
+                    for name, by_layer in zip(conditions, _framed(grid, kind.framed), strict=True)
+                },
+            }
+        )
     return found or None
 
 
-def _framed(grid: Float[np.ndarray, "condition layer language id 2"], apart: tuple[int, ...]) -> np.ndarray:
-    """Points stretched to -32767..32767 in both axes, separately along the axes `apart`."""
-    over = tuple(axis for axis in range(4) if axis not in apart)
+def unshown(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Which pictures the page leaves out, as nothing tells how far to trust them, and the command that does."""
+    found = []
+    for kind, position, points, quality in _projections(tables):
+        absent = sorted(set(points["layer"].astype(int)) - set(quality["layer"].astype(int)))
+        if absent:
+            layers = ", ".join(map(str, absent))
+            found.append(
+                f"{kind.name}, {position}: layers {layers} are not shown. {kind.quality}.csv does "
+                f"not tell how far to trust them; `babelscope probe {kind.probe} BASE.h5 ALIGNED.h5 --out DIR` makes "
+                "both."
+            )
+    return found
+
+
+def _projections(tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[Kind, str, pd.DataFrame, pd.DataFrame]]:
+    """Points and their quality, by kind and position."""
+    for name, kind in KINDS.items():
+        if name in tables:
+            quality = tables.get(kind.quality, pd.DataFrame({"layer": [], "position": []}))
+            for position, points in tables[name].groupby("position", sort=False):
+                yield kind, str(position), points, quality[quality["position"] == position]
+
+
+def _framed(grid: Float[np.ndarray, "condition layer language id 2"], together: tuple[int, ...]) -> np.ndarray:
+    """Points stretched to -32767..32767 in both coordinates, with the same limits over the axes `together`."""
     known = np.where(np.isnan(grid), np.inf, grid)
-    low = known.min(axis=over, keepdims=True)
-    high = np.where(np.isnan(grid), -np.inf, grid).max(axis=over, keepdims=True)
+    low = known.min(axis=together, keepdims=True)
+    high = np.where(np.isnan(grid), -np.inf, grid).max(axis=together, keepdims=True)
     span = np.where(high > low, high - low, 1.0)
     scaled = np.where(high > low, (grid - low) / span, 0.5) * 65534 - 32767
     return np.where(np.isnan(grid), MISSING, scaled.round()).astype(np.int16)
@@ -100,17 +142,13 @@ def _quality(rows: pd.DataFrame) -> str:
     """How far to trust the picture, from what its table of quality has."""
     parts = []
     if "explained_variance_ratio" in rows:
-        ratios = rows.sort_values("component")["explained_variance_ratio"].head(2)
-        parts = [f"PC{i} {ratio:.0%} of variance" for i, ratio in enumerate(ratios, 1)]
-    names = {
-        "trustworthiness": "trustworthiness",
-        "procrustes_disparity": "Procrustes disparity over seeds",
-        "silhouette_language": "silhouette of languages",
-        "silhouette_id": "of meanings",
-        "displacement": "displacement from the layer before",
-        "displacement_separate": "in a UMAP of each layer alone",
-    }
-    parts += [f"{name} {rows[column].mean():.2f}" for column, name in names.items() if column in rows and len(rows)]
+        for i, row in enumerate(rows.sort_values("component").head(2).itertuples(), 1):
+            parts.append(f"PC{i} {row.explained_variance_ratio:.0%} of variance (stability {row.stability:.2f})")
+    for column, name in _MEASURES.items():
+        if column in rows:
+            separate = f"{column}_separate"
+            beside = f" ({rows[separate].mean():.2f} fitted separately)" if separate in rows else ""
+            parts.append(f"{name} {rows[column].mean():.2f}{beside}")
     return ", ".join(part for part in parts if "nan" not in part)
 
 

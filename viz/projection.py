@@ -99,7 +99,13 @@ def projection_of(points_table: pd.DataFrame, quality_table: pd.DataFrame, kind:
     require(points_table, ("language", "condition", "layer", "position", x, y), f"{kind} points table")
     require(quality_table, ("layer", "position", *KINDS[kind].quality, *_SILHOUETTES), f"{kind} quality table")
     points = rows_where(points_table, "position", position, f"{kind} points table")
-    return Projection(points, rows_where(quality_table, "position", position, f"{kind} quality table"), x, y)
+    quality = rows_where(quality_table, "position", position, f"{kind} quality table")
+    if untold := sorted(set(points["layer"].astype(int)) - set(quality["layer"].astype(int))):
+        raise DataError(
+            f"{kind} quality table: no row for layer {untold[0]} at position {position!r}, expected one for every "
+            "layer with points; a picture is not drawn without what tells how far to trust it; run the probe again"
+        )
+    return Projection(points, quality, x, y)
 
 
 def plot_projection(ax: Axes, rows: pd.DataFrame, kind: str = "pca") -> Axes:
@@ -198,7 +204,7 @@ def _evenly(points: pd.DataFrame, layers: Sequence[int] | None, kind: str) -> li
 
 def quality_text(rows: pd.DataFrame, kind: str) -> str:
     """How far to trust the picture of one layer, from its rows of the quality table, in a few lines."""
-    return "quality unknown" if rows.empty else "\n".join(KINDS[kind].told(rows))
+    return "\n".join(KINDS[kind].told(rows))
 
 
 def frame(ax: Axes, points: np.ndarray) -> Axes:

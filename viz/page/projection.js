@@ -9,8 +9,9 @@ const SHADES = {
 const REST = SHADES.light.length - 1;
 
 function projectionSection(root, study, choice) {
+  root.append(...study.unshown.map(remedy));
   if (!study.clouds) {
-    root.append(remedy("There are no points: `babelscope probe pca BASE.h5 ALIGNED.h5 --out DIR`, `probe umap` or `probe aligned-umap` makes them."));
+    if (!study.unshown.length) root.append(remedy("There are no points: `babelscope probe pca BASE.h5 ALIGNED.h5 --out DIR`, `probe umap` or `probe aligned-umap` makes them."));
     return;
   }
   const examples = makeExamples(study);
