@@ -38,7 +38,7 @@ docs: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/babelscope models import gemma-3-270m --accept-terms
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
-	$(BIN)/python -m benchmarks --out docs/benchmarks.md
+	$(BIN)/python -m benchmarks --out docs/benchmarks.md $(if $(wildcard runs/demo/manifest.json),--study runs/demo)
 
 gallery: $(INSTALLED)
 	$(BIN)/python docs/gallery.py runs/demo runs/grid

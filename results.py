@@ -1,4 +1,4 @@
-"""What a study leaves for people: tables and figures.
+"""What studies and probes leave for people: tables and figures.
 
 Every file is complete under its name or not there.
 """

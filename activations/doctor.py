@@ -42,7 +42,7 @@ def examine(
 
     Args:
         words: the answers that will be scored, see `Asking`; of others it is told whether they could be.
-        open_as: opens the same model again in another precision, see compute.PRECISIONS.
+        open_as: opens the same model again in another precision, see models.compute.PRECISIONS.
     """
     shots = min(2, _demonstrations(task))
     prompts = {code: few_shot_prompts(task, code, Asking(shots), N_PROMPTS) for code in task.languages}

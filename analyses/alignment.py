@@ -10,9 +10,10 @@ from ..probes.alignment import matrix_table, mean_tables, pair_tables, pivot_tab
 from ..probes.alignment_agreement import agreement_table
 from ..probes.alignment_measures import measure
 from ..probes.statistics import holm
-from ..progress import Progress, Steps
+from ..progress import Progress
 from .accuracy import read_answers
 from .conditions import Conditions, Tables, filled
+from .threads import in_threads
 
 OUTCOMES = ("accuracy", "auc")
 LANGUAGE_DRAWS = 1000  # of languages, for correlations over them: their intervals are wide whatever the draws
@@ -23,25 +24,26 @@ def alignment(conditions: Conditions, on_progress: Progress) -> Tables:
     """Alignment with the pivot, with all other languages, over all pairs; and which measures agree with one another."""
     s = conditions.settings
     languages = conditions.languages
-    todo = [(position, layer) for position in ("last", "mean") for layer in conditions.layers()]
+    places = [(position, layer) for position in ("last", "mean") for layer in conditions.layers()]
     items, outcomes = _items(conditions), _outcomes(conditions)
-    found = defaultdict(list)
-    step = Steps(on_progress, len(todo))
-    for position, layer in todo:
+
+    def of(place: tuple[str, int]) -> Tables:
+        position, layer = place
         where: dict[str, int | str] = {"layer": layer, "position": position}
         measured = measure(conditions.states(position, layer), languages, items)
+        found = {"alignment_matrix": matrix_table(measured, languages, where)}
         for name, (values, deltas) in {
             "alignment": pivot_tables(measured, languages, where, s.pivot, s.draws, s.seed),
             "alignment_pairs": pair_tables(measured, languages, where, s.draws, s.seed),
             "alignment_mean": mean_tables(measured, where, s.draws, s.seed),
         }.items():
-            found[name].append(values)
-            found[f"{name}_delta"].append(deltas)
-        found["alignment_matrix"].append(matrix_table(measured, languages, where))
+            found |= {name: values, f"{name}_delta": deltas}
         if len(languages) >= FEWEST_LANGUAGES:
-            found["alignment_agreement"].append(agreement_table(measured, outcomes, where, LANGUAGE_DRAWS, s.seed))
-        step()
-    tables = {name: pd.concat(parts, ignore_index=True) for name, parts in found.items()}
+            found["alignment_agreement"] = agreement_table(measured, outcomes, where, LANGUAGE_DRAWS, s.seed)
+        return found
+
+    by_place = in_threads(of, places, on_progress)
+    tables = {name: pd.concat([tables[name] for tables in by_place], ignore_index=True) for name in by_place[0]}
     tables["alignment_mean_delta"] = _holm_over_layers(tables["alignment_mean_delta"])
     return filled(tables)
 

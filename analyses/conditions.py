@@ -26,7 +26,7 @@ class Settings(Displayed):
     layers: tuple[int, ...] | None = None  # None: all for curves, a spread of `panels` for projections
     panels: int = 5
     limit: int | None = None  # ids per language
-    scoring: str = "full"  # of answers: full, or paper (see activations.store.Scores)
+    scoring: str = "full"  # of answers: full, or paper (see activations.layout.Scores)
     lens_limit: int | None = None  # ids per language for the lens, which is the costly one
     device: str = "auto"  # of analyses that run the model
     corpus: Path | None = None  # folder of CODE.txt, a text a line, for analyses that want running text

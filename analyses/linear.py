@@ -5,24 +5,23 @@ import pandas as pd
 
 from ..errors import DataError
 from ..probes.linear import linear_probe_tables
-from ..progress import Progress, Steps
+from ..progress import Progress
 from .conditions import Conditions, Tables, filled
+from .threads import in_threads
 
 
 def linear(conditions: Conditions, on_progress: Progress) -> Tables:
     """Accuracy of linear probes of language and label on held-out ids, by layer and position."""
     s = conditions.settings
     labels = _labels(conditions)
-    todo = [(position, layer) for position in ("last", "mean") for layer in conditions.layers()]
-    values, deltas = [], []
-    step = Steps(on_progress, len(todo))
-    for position, layer in todo:
-        value, delta = linear_probe_tables(
-            conditions.states(position, layer), labels, conditions.languages, layer, position, s.pivot, s.draws, s.seed
-        )
-        values.append(value)
-        deltas.append(delta)
-        step()
+    places = [(position, layer) for position in ("last", "mean") for layer in conditions.layers()]
+
+    def of(place: tuple[str, int]) -> tuple[pd.DataFrame, pd.DataFrame]:
+        position, layer = place
+        states = conditions.states(position, layer)
+        return linear_probe_tables(states, labels, conditions.languages, layer, position, s.pivot, s.draws, s.seed)
+
+    values, deltas = zip(*in_threads(of, places, on_progress), strict=True)
     tables = {"linear_probe": values, "linear_probe_delta": deltas}
     return filled({name: pd.concat(layers, ignore_index=True) for name, layers in tables.items()})
 

@@ -25,7 +25,7 @@ from .opening import open_base
 from .parts import parts
 from .questions import Questions, engine_of, identities, questions
 
-N_IDS = 10  # questions per language whose runs are edited, unless half of the ids is less
+N_IDS = 8  # questions per language whose runs are edited, unless half of the ids is less
 DEPTHS = 4  # layers that are edited, spread from the first block to the last, unless the settings name some
 EDITS = ("remove", "remove random", "steer", "steer random")
 READ = {"last": "last", "question": "mean", "text": "mean"}  # where an edit is made -> cached states it comes from

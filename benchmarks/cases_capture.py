@@ -11,13 +11,12 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
-
 from babelscope.activations.capture import capture
 from babelscope.activations.tokens import EncodedPrompt, encode_labels, encode_prompts
 from babelscope.models import Model, open_tokenizer
 from babelscope.models.compute import choose_precision
 from babelscope.tasks import Prompt, load_task
+from torch import Tensor
 
 from .measure import apart, interleaved, peak_increase, speed_ratios
 from .subjects import MODEL, Sizes, open_plain, open_real, six_shot, warm_up

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
 from babelscope.activations.cache import Request, write_cache
 from babelscope.activations.store import Cache
 from babelscope.activations.tokens import encode_prompts

@@ -4,7 +4,6 @@ import statistics
 from collections.abc import Callable
 
 import torch
-
 from babelscope.activations.capture import capture
 from babelscope.activations.past import TOKEN_BUDGET, batches
 from babelscope.activations.tokens import encode_prompts

@@ -5,12 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from babelscope.activations.capture import capture
+from babelscope.tasks import load_task
 from torch.autograd.profiler_util import FunctionEventAvg
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.benchmark import Timer
-
-from babelscope.activations.capture import capture
-from babelscope.tasks import load_task
 
 from . import cases_training
 from .measure import apart

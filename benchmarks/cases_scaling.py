@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-
 from babelscope.activations.cache import Request, write_cache
 from babelscope.activations.store import Cache
 from babelscope.models import open_model

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
 from babelscope.activations.cache import stored_dtype
 from babelscope.activations.capture import Captured, capture
 from babelscope.activations.index import PromptTable, write_index

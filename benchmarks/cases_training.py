@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-
 from babelscope.models import Model
 from babelscope.quiet import quiet_transformers
 from babelscope.ranks import Ranks

@@ -20,7 +20,6 @@ STEP = 5  # of 255 that colours are rounded to, which no eye sees and which make
 # What the tables of a drawing are made by, and the page that explains them, where it is not the probe's own.
 PAGES = {
     "": "studies.md",
-    "accuracy": "results.md",
     **dict.fromkeys(("pca", "umap", "aligned-umap"), "probes/projections.md"),
 }
 # name of a picture -> drawing, style, what it shows

@@ -32,7 +32,7 @@ def open_model(
     """Open a base model by hub id, local folder or packaged name, with an optional PEFT adapter.
 
     Args:
-        dtype: `auto` (bfloat16 where the hardware multiplies it, else float32), or a row of compute.PRECISIONS:
+        dtype: `auto` (bfloat16 where the hardware multiplies it, else float32), or a row of models.compute.PRECISIONS:
             `float32`, `bfloat16`, and with bitsandbytes `int8` and `nf4`. float16 is refused: the residual stream of
             Gemma 3 leaves its range.
         device: `auto` (this process's GPU, else the CPU), a torch device, or `balanced`: layers divided over all GPUs.

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..quiet import explaining, quiet_transformers
-from . import Family, find_family, open_model, resolve
 from .compute import choose_precision
+from .families import Family, find_family
 from .logits import softcap_of, softcapped
+from .opening import open_model, resolve
 
 if TYPE_CHECKING:
     import torch

@@ -1,1 +1,1 @@
-"""The command line's groups of commands, and the options that they share."""
+"""The commands of `babelscope cache`, `plot` and `study`, and the options that commands share."""

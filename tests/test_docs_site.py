@@ -97,6 +97,7 @@ def test_links_are_moved_with_their_pages() -> None:
 
 def test_links_of_the_site_lead_to_its_pages() -> None:
     paths = site_paths()
+    assert {path.relative_to(ROOT).as_posix() for path in (DOCS / "figures").rglob("*.*")} <= set(paths)
     pages = {*paths.values(), *generated_pages()}
     for written, shown in paths.items():
         if written.endswith(".md"):

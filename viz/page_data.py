@@ -60,9 +60,7 @@ def page_data(studies: Sequence[Study]) -> dict[str, Any]:
         "languages": [
             {"code": code, "marker": language_marker(code), **_tints(language_color(code))} for code in codes
         ],
-        "conditions": [
-            {"name": name, "dashes": list(tones[name].dashes), **_tints(tones[name].color)} for name in conditions
-        ],
+        "conditions": [{"name": name, **_tints(tones[name].color)} for name in conditions],
         "scales": {"value": _shades("viridis"), "change": _shades(THEMES["light"].diverging)},
         "studies": sections,
     }
@@ -100,7 +98,7 @@ def _accuracy(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]] | None
     if "accuracy" not in tables:
         return None
     found = []
-    for quantity, (name, columns, prefix) in _QUANTITIES.items():
+    for name, columns, prefix in _QUANTITIES.values():
         if not set(columns) <= set(tables["accuracy"]):
             continue
         values: dict[str, dict[str, Any]] = {}
@@ -113,7 +111,7 @@ def _accuracy(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]] | None
         fields = [f"{prefix}{column}" for column in ("delta", "ci_low", "ci_high", "p_value", "p_holm")]
         for row in tables["accuracy_delta"].to_dict("records") if "accuracy_delta" in tables else ():
             deltas.setdefault(str(row["condition"]), {})[str(row["language"])] = [plain(row.get(f)) for f in fields]
-        found.append({"quantity": quantity, "name": name, "values": values, "deltas": deltas})
+        found.append({"name": name, "values": values, "deltas": deltas})
     return found
 
 

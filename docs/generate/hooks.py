@@ -43,7 +43,7 @@ def site_paths() -> dict[str, str]:
     """Path in the repository -> path on the site, of all that a page may link to."""
     inside = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.*")]
     return (
-        {f"docs/{path}": path for path in inside if path.endswith((".md", ".png", ".gif"))}
+        {f"docs/{path}": path for path in inside if path.endswith((".md", ".webp", ".gif"))}
         | {f"probes/{name}.py": f"reference/python/probes/{name}.md" for name in probe_modules()}
         | {"settings.py": "reference/study-file.md", "cli.py": "reference/cli/index.md"}
         | outside()

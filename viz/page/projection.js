@@ -59,6 +59,7 @@ function projectionSection(root, study, choice) {
   const kind = selection("Projection", study.clouds.map((cloud) => cloud.name), 0, (i) => {
     const layer = view.cloud.layers[view.layer];
     view.cloud = study.clouds[i];
+    view.current = null;
     view.layer = Math.max(0, view.cloud.layers.findLastIndex((one) => one <= layer));
     layerSlider();
     drawn();
