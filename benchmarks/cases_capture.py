@@ -155,7 +155,7 @@ WAYS: dict[str, Callable[[Model], Way]] = {
 }
 OURS, HUGGING_FACE, LENS, LENS_LAST, NNSIGHT, NNSIGHT_LAST, ONE_BY_ONE = WAYS
 TARGETS = {HUGGING_FACE: 5.0, LENS: 10.0, NNSIGHT: 10.0}
-PART = {LENS: 2, NNSIGHT: 2, ONE_BY_ONE: 16}  # the slow ways run one prompt in so many
+PART = {LENS: 2, LENS_LAST: 2, NNSIGHT: 2, NNSIGHT_LAST: 2, ONE_BY_ONE: 16}  # slow ways run one prompt in so many
 if not importlib.util.find_spec("nnsight"):
     del WAYS[NNSIGHT], WAYS[NNSIGHT_LAST]
 
