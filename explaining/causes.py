@@ -67,6 +67,14 @@ EVIDENCE = (
         note="This is of the condition, not of its change.",
     ),
     Evidence(
+        probe="repair",
+        table="repair_change",
+        where={"language": "all", "source": "parallel", "quantity": "repaired"},
+        what="the share of wrong answers that states of the parallel English question repair",
+        than="the base's",
+        place="{position}, layer {layer}",
+    ),
+    Evidence(
         probe="attribution",
         table="attribution_delta",
         where={"language": "all", "kind": ("attention", "mlp")},
