@@ -58,6 +58,14 @@ EVIDENCE = (
     ),
     Evidence(
         probe="repair",
+        table="repair_change",
+        where={"language": "all", "source": "parallel", "quantity": "repaired"},
+        what="the share of wrong answers that states of the parallel English question repair",
+        than="the base's",
+        place="{position}, layer {layer}",
+    ),
+    Evidence(
+        probe="repair",
         table="repair_delta",
         where={"language": "all", "quantity": "repaired", "against": "same label"},
         what="the share of wrong answers that states of the parallel English question repair",
@@ -65,14 +73,6 @@ EVIDENCE = (
         place="{position}, layer {layer}",
         columns=("control", "parallel"),
         note="This is of the condition, not of its change.",
-    ),
-    Evidence(
-        probe="repair",
-        table="repair_change",
-        where={"language": "all", "source": "parallel", "quantity": "repaired"},
-        what="the share of wrong answers that states of the parallel English question repair",
-        than="the base's",
-        place="{position}, layer {layer}",
     ),
     Evidence(
         probe="attribution",
