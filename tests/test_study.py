@@ -301,7 +301,8 @@ def test_unreadable_study_files_are_explained(tmp_path: Path) -> None:
             load_study(tmp_path / "bad.yaml")
 
 
-@pytest.mark.parametrize("delay", [1.0, *(pytest.param(delay, marks=pytest.mark.slow) for delay in (0.0, 2.5))])
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0.0, 1.0, 2.5])
 def test_a_killed_study_goes_on(
     study_file: Write, tmp_path: Path, finished: Study, delay: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
