@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from ..errors import CacheError
+from ..errors import CacheError, DataError
 from ..files import working_in
 from ..progress import Progress, Steps, silent
 from ..quiet import explaining
@@ -63,6 +63,10 @@ def _write(file: h5py.File, old: Path, out: Path, compress: bool, on_progress: P
     attributes.setdefault("asking", json.dumps({}))
     attributes |= {"arrays": names, "compression": compress, "d_mlp": 0}  # version 1 did not tell
     prompts = _prompts(texts)
+    try:
+        table = PromptTable.of(prompts)
+    except DataError as error:
+        raise CacheError(f"{old} is damaged: {error} Cache again.") from error
     counts = Counter(prompt.example.language for prompt in prompts)
     shards = plan_shards(counts, shard_rows(arrays, str(attributes["dtype"])))
     identity = {field: attributes[field] for field in IDENTITY}
@@ -81,7 +85,7 @@ def _write(file: h5py.File, old: Path, out: Path, compress: bool, on_progress: P
             step()
         stored = [read_stored(folder / shard.file_name, shard, arrays, identity) for shard in shards]
         content_free = prior, Scores(*(found[f"content_free/{name}"][:] for name in SCORES))
-        write_index(out, folder, shards, stored, arrays, PromptTable.of(prompts), content_free, attributes)
+        write_index(out, folder, shards, stored, arrays, table, content_free, attributes)
 
 
 def _check_shapes(
