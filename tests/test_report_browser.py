@@ -132,8 +132,9 @@ def test_a_projection_to_be_followed_has_one_frame_for_all_layers(open_page: Ope
     study = make_study()
     points = study.tables["pca"].rename(columns={"pc1": "umap1", "pc2": "umap2"})
     points.loc[points["layer"] != 5, ["umap1", "umap2"]] *= 0.5
-    page = open_page(replace(study, tables={**study.tables, "aligned_umap": points}))
-    page.get_by_label("Projection").select_option(label="Aligned UMAP, mean")
+    quality = points[["layer", "position"]].drop_duplicates().assign(trustworthiness=0.9)
+    page = open_page(replace(study, tables={**study.tables, "aligned_umap": points, "aligned_umap_quality": quality}))
+    page.get_by_label("Projection").select_option(label="AlignedUMAP, mean")
     assert "all layers share one frame" in page.locator("#states").inner_text()
     page.mouse.click(*corner(page))  # layer 5 reaches the corner
     assert "Following id011" in page.locator("#states .status").inner_text()

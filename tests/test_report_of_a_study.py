@@ -47,7 +47,7 @@ def test_every_section_is_filled(run: Path, open_file: Callable[..., "Page"]) ->
         page.locator(f"#{name}").scroll_into_view_if_needed()
         assert page.locator(f"#{name}").is_visible(), name
     kinds = page.get_by_label("Projection").locator("option").all_inner_texts()
-    assert kinds == ["PCA, mean", "UMAP, mean", "Aligned UMAP, mean"]
+    assert kinds == ["PCA, mean", "UMAP, mean", "AlignedUMAP, mean"]
     widths = page.evaluate("[...document.querySelectorAll('#figures img')].map((img) => img.naturalWidth)")
     assert len(widths) == len(list((run / "figures").glob("*.png")))
     assert min(widths) > 300
@@ -67,7 +67,7 @@ def test_pointing_at_a_state_tells_its_text_and_what_both_models_answer(
 ) -> None:
     page = open_file(run / "report.html")
     page.get_by_label("After").select_option(label="copy")
-    for kind in ("PCA, mean", "UMAP, mean", "Aligned UMAP, mean"):
+    for kind in ("PCA, mean", "UMAP, mean", "AlignedUMAP, mean"):
         page.get_by_label("Projection").select_option(label=kind)
         quality = page.locator("#states .note").all_inner_texts()
         assert any("silhouette of languages" in text for text in quality), kind
