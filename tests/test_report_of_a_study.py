@@ -71,8 +71,12 @@ def test_pointing_at_a_state_tells_its_text_and_what_both_models_answer(
         page.get_by_label("Projection").select_option(label=kind)
         quality = page.locator("#states .note").all_inner_texts()
         assert any("silhouette of languages" in text for text in quality), kind
-    page.locator("#states canvas.top").first.focus()
+    canvas = page.locator("#states canvas.top").first
+    canvas.scroll_into_view_if_needed()
+    canvas.focus()
+    page.wait_for_timeout(500)  # scrolling goes on for a while, and moves the pointer off a panel: that hides the tip
     page.keyboard.press("ArrowRight")
+    page.locator("#tip").wait_for(state="visible")
     code, example = page.locator("#tip strong").inner_text().split(" · ")
     told = page.locator("#tip").inner_text()
     for condition in ("base", "copy"):
