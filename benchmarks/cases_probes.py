@@ -1,7 +1,6 @@
 """How long the probes take on the caches of a complete study, and its alignment matrices alone."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from babelscope.activations.store import Cache
 from babelscope.analyses import ANALYSES, Conditions, Settings, analyse
 from babelscope.probes.alignment_measures import measure
 
-from .measure import apart, say
+from .measure import apart, interleaved
 from .subjects import Sizes
 from .table import Outcome, at_most, timed
 
@@ -61,9 +60,8 @@ def seconds(name: str, study: Path, lens_limit: int | None = None) -> float:
     with _opened(study) as caches:
         if name in CURVES or name in FITTED:
             analyse(name, caches, FEW)
-        taken = _time(lambda: analyse(name, caches, Settings(panels=4, lens_limit=lens_limit)))
-    say(f"  {name}: {taken:.1f} s")
-    return taken
+        settings = Settings(panels=4, lens_limit=lens_limit)
+        return interleaved({name: lambda: analyse(name, caches, settings)}, 1)[name][0]
 
 
 def matrix_seconds(study: Path) -> float:
@@ -71,7 +69,8 @@ def matrix_seconds(study: Path) -> float:
         conditions = Conditions(caches)
         states = [conditions.states("mean", layer) for layer in conditions.layers()]
         measure(states[0], conditions.languages, [])
-        return _time(lambda: [measure(layer, conditions.languages, []) for layer in states])
+        ways = {"matrices": lambda: [measure(layer, conditions.languages, []) for layer in states]}
+        return interleaved(ways, 1)["matrices"][0]
 
 
 def shape_of(study: Path) -> str:
@@ -86,9 +85,3 @@ def _opened(study: Path) -> Iterator[dict[str, Cache]]:
     folder = study / "activations"
     with Cache(folder / "base.h5") as base, Cache(folder / "aligned.h5") as aligned:
         yield {"base": base, "aligned": aligned}
-
-
-def _time(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
