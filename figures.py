@@ -44,6 +44,7 @@ def drawings() -> list[Drawing]:
     from .viz.patchscopes import patchscopes_figure
     from .viz.predicted_share import predicted_share_figure
     from .viz.projection import projection_figure
+    from .viz.projection_kinds import KINDS
     from .viz.repair import repair_delta_figure, repair_figure
     from .viz.subspace import subspace_figure
     from .viz.training import training_figure
@@ -164,26 +165,15 @@ def drawings() -> list[Drawing]:
             linear_delta_figure,
             "linear",
         ),
-        Drawing(
-            "pca",
-            "PCA of mean-pooled states",
-            ("pca", "pca_variance"),
-            partial(projection_figure, position="mean"),
-            "pca",
-        ),
-        Drawing(
-            "umap",
-            "UMAP of mean-pooled states",
-            ("umap", "umap_quality"),
-            partial(projection_figure, kind="umap", position="mean"),
-            "umap",
-        ),
-        Drawing(
-            "aligned_umap",
-            "UMAPs of mean-pooled states, aligned over layers",
-            ("aligned_umap", "aligned_umap_quality"),
-            partial(projection_figure, kind="aligned-umap", position="mean"),
-            "aligned-umap",
+        *(
+            Drawing(
+                kind.points,
+                f"{kind.title} of mean-pooled states",
+                (kind.points, kind.quality),
+                partial(projection_figure, kind=name, position="mean"),
+                name,
+            )
+            for name, kind in KINDS.items()
         ),
         Drawing(
             "repair", "Repair patching: English states in other languages' runs", ("repair",), repair_figure, "repair"

@@ -33,11 +33,6 @@ NAMES = {
     "token": str,
 }  # columns of tables that hold names, whatever they look like
 FORMATS = ("png", "pdf")  # of figures
-PROJECTIONS = {  # kind -> tables
-    "pca": ("pca", "pca_variance"),
-    "umap": ("umap", "umap_quality"),
-    "aligned-umap": ("aligned_umap", "aligned_umap_quality"),
-}
 
 
 def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
@@ -177,14 +172,15 @@ def draw_animations(
         UsageError: another kind, or no ffmpeg for mp4.
     """
     from .viz.animation import projection_animation, save_animation
+    from .viz.projection_kinds import KINDS
     from .viz.style import Style, figure_style
 
     paths = []
     with figure_style(Style(theme, width)):
-        for projection, (points, quality) in PROJECTIONS.items():
-            if points in tables and quality in tables:
-                animation = projection_animation(tables[points], tables[quality], projection, "mean")
-                paths.append(save_animation(animation, folder / f"{points}_layers.{kind}", on_progress))
+        for name, of in KINDS.items():
+            if of.points in tables and of.quality in tables:
+                animation = projection_animation(tables[of.points], tables[of.quality], name, "mean")
+                paths.append(save_animation(animation, folder / f"{of.points}_layers.{kind}", on_progress))
     return paths
 
 

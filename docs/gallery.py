@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 from babelscope.errors import BabelscopeError, StudyError
 from babelscope.figures import Drawing, drawings
-from babelscope.results import PROJECTIONS, draw_animations, read_tables
+from babelscope.results import draw_animations, read_tables
+from babelscope.viz.projection_kinds import KINDS
 from babelscope.viz.save import save_figure
 from babelscope.viz.style import Style, figure_style
 from PIL import Image
@@ -155,8 +156,9 @@ def main(run: str = "runs/demo", grid: str = "runs/grid") -> None:
     draw(tables, pictures, wanted | {name: (of, style) for name, (of, style, _) in STYLED.items()})
     if (Path(grid) / "tables").is_dir():
         draw(read_tables(Path(grid) / "tables"), pictures, {"grid": ("grid", Style())})
-    animated = [PROJECTIONS[kind] for kind in ("pca", "aligned-umap")]
-    draw_animations({name: tables[name] for pair in animated for name in pair}, pictures, "gif")
+    animated = [KINDS["pca"], KINDS["aligned-umap"]]
+    names = [name for kind in animated for name in (kind.points, kind.quality)]
+    draw_animations({name: tables[name] for name in names}, pictures, "gif")
     draw_tutorial(pictures / "tutorial")
     there = {path.stem for path in pictures.iterdir()}
     (DOCS / "gallery.md").write_text(render(there), encoding="utf-8")

@@ -14,7 +14,8 @@ from ..errors import DataError, UsageError
 from ..files import write_whole
 from ..progress import Progress, silent
 from .legends import add_legend
-from .projection import KINDS, frame, languages_legend, name_centres, plot_projection, projection_of, quality_text
+from .projection import frame, languages_legend, name_centres, plot_projection, projection_of, quality_text
+from .projection_kinds import KINDS
 from .style import figure_style, page_width
 from .tables import conditions_in
 

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,29 +10,13 @@ from jaxtyping import Float
 
 from .alignment_matrix import by_family
 from .alignment_names import NAMES
+from .projection_kinds import KINDS
 
 MOST_POINTS = 5000  # of a panel, for the eye rather than the machine
 MOST_COORDINATES = 700_000  # points of all panels and layers: 4 MB of the page
 MISSING = -32768  # of int16
 
 
-class Kind(NamedTuple):
-    """A projection: the table that comes with its points and tells how far to trust them, and the probe of both."""
-
-    name: str
-    quality: str
-    probe: str
-    axes: tuple[str, str]
-    framed: tuple[int, ...] = (0, 2, 3)  # axes [condition, layer, language, id] that share limits
-
-
-KINDS = {
-    "pca": Kind("PCA", "pca_variance", "pca", ("pc1", "pc2")),
-    "umap": Kind("UMAP", "umap_quality", "umap", ("umap1", "umap2")),
-    "aligned_umap": Kind(
-        "AlignedUMAP", "aligned_umap_quality", "aligned-umap", ("umap1", "umap2"), framed=(0, 1, 2, 3)
-    ),  # places can be compared between its layers
-}
 # column -> what it is called; one that ends in _separate beside it is of pictures that were fitted alone
 _MEASURES = {
     "trustworthiness": "trustworthiness",
@@ -56,7 +40,7 @@ def sampled_ids(
     n_studies: int,
 ) -> tuple[list[str], int]:
     """The ids that the page shows, in order, and how many there are; those that the lens looked at are among them."""
-    projected = [tables[kind] for kind in KINDS if kind in tables]
+    projected = [tables[kind.points] for kind in KINDS.values() if kind.points in tables]
     every = [i for table in (*projected, texts) if table is not None for i in pd.unique(table["id"])]
     looked_at = pd.unique(tables["logit_lens_examples"]["id"]).tolist() if "logit_lens_examples" in tables else []
     ids = list(dict.fromkeys([*every, *looked_at]))
@@ -80,24 +64,26 @@ def clouds(
     are left out, see `unshown`.
     """
     found = []
-    for kind, position, points, quality in _projections(tables):
+    for name, position, points, quality in _projections(tables):
+        kind = KINDS[name]
         shown = points[points["id"].isin(ids) & points["layer"].isin(quality["layer"])]
         if shown.empty:
             continue
         layers = sorted(int(layer) for layer in pd.unique(shown["layer"]))
+        together = (0, 1, 2, 3) if kind.follows else (0, 2, 3)  # axes that share limits
         grid = np.full((len(conditions), len(layers), len(languages), len(ids), 2), np.nan)
         grid[_place(shown, condition=conditions, layer=layers, language=languages, id=ids)] = shown[
-            list(kind.axes)
+            list(kind.coordinates)
         ].to_numpy(float)
         found.append(
             {
-                "name": f"{kind.name}, {position}",
+                "name": f"{kind.title}, {position}",
                 "layers": layers,
-                "follows": 1 in kind.framed,
+                "follows": kind.follows,
                 "quality": [_quality(quality[quality["layer"] == layer]) for layer in layers],
                 "points": {
-                    name: [packed(layer) for layer in by_layer]
-                    for name, by_layer in zip(conditions, _framed(grid, kind.framed), strict=True)
+                    condition: [packed(layer) for layer in by_layer]
+                    for condition, by_layer in zip(conditions, _framed(grid, together), strict=True)
                 },
             }
         )
@@ -107,25 +93,26 @@ def clouds(
 def unshown(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """Which pictures the page leaves out, as nothing tells how far to trust them, and the command that does."""
     found = []
-    for kind, position, points, quality in _projections(tables):
+    for name, position, points, quality in _projections(tables):
+        kind = KINDS[name]
         absent = sorted(set(points["layer"].astype(int)) - set(quality["layer"].astype(int)))
         if absent:
             layers = ", ".join(map(str, absent))
             found.append(
-                f"{kind.name}, {position}: layers {layers} are not shown. {kind.quality}.csv does "
-                f"not tell how far to trust them; `babelscope probe {kind.probe} BASE.h5 ALIGNED.h5 --out DIR` makes "
+                f"{kind.title}, {position}: layers {layers} are not shown. {kind.quality}.csv does "
+                f"not tell how far to trust them; `babelscope probe {name} BASE.h5 ALIGNED.h5 --out DIR` makes "
                 "both."
             )
     return found
 
 
-def _projections(tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[Kind, str, pd.DataFrame, pd.DataFrame]]:
+def _projections(tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, str, pd.DataFrame, pd.DataFrame]]:
     """Points and their quality, by kind and position."""
     for name, kind in KINDS.items():
-        if name in tables:
+        if kind.points in tables:
             quality = tables.get(kind.quality, pd.DataFrame({"layer": [], "position": []}))
-            for position, points in tables[name].groupby("position", sort=False):
-                yield kind, str(position), points, quality[quality["position"] == position]
+            for position, points in tables[kind.points].groupby("position", sort=False):
+                yield name, str(position), points, quality[quality["position"] == position]
 
 
 def _framed(grid: Float[np.ndarray, "condition layer language id 2"], together: tuple[int, ...]) -> np.ndarray:

@@ -13,12 +13,13 @@ from matplotlib.colors import to_hex, to_rgb
 
 from ..probes.paired_tables import ALL
 from .alignment_matrix import by_family
-from .page_arrays import KINDS, alignment, clouds, lens, packed, sampled_ids, unshown
+from .page_arrays import alignment, clouds, lens, packed, sampled_ids, unshown
+from .projection_kinds import KINDS
 from .style import ALIGNED, BASE, THEMES, condition_tones, language_color, language_marker
 from .tables import conditions_in
 
 STEPS = 400  # of a training curve; longer ones are thinned
-_OF_CONDITIONS = ("accuracy", *KINDS, "logit_lens_examples", "alignment_matrix")
+_OF_CONDITIONS = ("accuracy", *(kind.points for kind in KINDS.values()), "logit_lens_examples", "alignment_matrix")
 _SHADES = 33
 _DARK = 0.62  # lightness that colours have at least on a dark page
 # The base is the paler of the first two on a white page, and must stay the quieter one on a dark page.

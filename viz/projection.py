@@ -1,7 +1,6 @@
 """States as points in a plane (PCA, UMAP or AlignedUMAP), base above aligned, one column per layer."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,69 +13,10 @@ from matplotlib.patheffects import withStroke
 from ..errors import DataError
 from .legends import add_legend
 from .panels import NARROW
+from .projection_kinds import KINDS, SILHOUETTES
 from .style import NEUTRAL, TALLEST, figure_style, language_color, language_marker, page_width, theme
 from .tables import conditions_in, require, rows_where
 
-_SILHOUETTES = ("silhouette_language", "silhouette_id")
-
-
-def _components(rows: pd.DataFrame) -> list[str]:
-    first = rows.sort_values("component").head(2)
-    share = " · ".join(f"PC{row.component} {row.explained_variance_ratio:.0%}" for row in first.itertuples())
-    stability = " · ".join(f"{value:.2f}" for value in first["stability"])
-    return [share, f"stability {stability}", *_silhouettes(rows)]
-
-
-def _over_seeds(rows: pd.DataFrame) -> list[str]:
-    return [f"trustworthiness {rows['trustworthiness'].mean():.2f}", _disparity(rows), *_silhouettes(rows)]
-
-
-def _over_layers(rows: pd.DataFrame) -> list[str]:
-    def beside(column: str, decimals: int) -> str:
-        own, separate = rows[[column, f"{column}_separate"]].mean()
-        return f"{own:.{decimals}f} ({separate:.{decimals}f})"
-
-    return [
-        f"trust {beside('trustworthiness', 3)}",
-        _disparity(rows),
-        "no layer before" if rows["displacement"].isna().all() else f"displacement {beside('displacement', 2)}",
-        f"sil. language {beside('silhouette_language', 2)}",
-        f"sil. meaning {rows['silhouette_id'].mean():.2f}",
-    ]
-
-
-def _disparity(rows: pd.DataFrame) -> str:
-    return f"Procrustes {rows['procrustes_disparity'].mean():.2f} ({len(rows)} seeds)"
-
-
-def _silhouettes(rows: pd.DataFrame) -> list[str]:
-    language, meaning = (f"{rows[column].mean():.2f}" for column in _SILHOUETTES)
-    return [f"silhouette: language {language}", f"silhouette: meaning {meaning}"]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A projection: its coordinates, and what is told of how far to trust it."""
-
-    coordinates: tuple[str, str]
-    quality: tuple[str, ...]  # columns of the second table
-    told: Callable[[pd.DataFrame], list[str]]  # lines, of one layer's rows of it
-    follows: bool = False  # whether places can be compared over layers
-
-
-KINDS = {
-    "pca": Kind(("pc1", "pc2"), ("component", "explained_variance_ratio", "stability"), _components),
-    "umap": Kind(("umap1", "umap2"), ("trustworthiness", "procrustes_disparity"), _over_seeds),
-    "aligned-umap": Kind(
-        ("umap1", "umap2"),
-        (
-            "trustworthiness", "trustworthiness_separate", "procrustes_disparity", "displacement",
-            "displacement_separate", "silhouette_language_separate",
-        ),
-        _over_layers,
-        follows=True,
-    ),
-}  # fmt: skip
 _LAYERS = {"narrow": 2, "wide": 5}  # columns that fit a page
 _MANY = 400  # points of a panel: they are drawn small and pale, so that their density shows
 _MOST_LABELLED = 20  # languages; beyond, codes cover the points
@@ -97,7 +37,7 @@ def projection_of(points_table: pd.DataFrame, quality_table: pd.DataFrame, kind:
         raise DataError(f"projection of kind {kind!r}: expected one of {', '.join(KINDS)}")
     x, y = KINDS[kind].coordinates
     require(points_table, ("language", "condition", "layer", "position", x, y), f"{kind} points table")
-    require(quality_table, ("layer", "position", *KINDS[kind].quality, *_SILHOUETTES), f"{kind} quality table")
+    require(quality_table, ("layer", "position", *KINDS[kind].measures, *SILHOUETTES), f"{kind} quality table")
     points = rows_where(points_table, "position", position, f"{kind} points table")
     quality = rows_where(quality_table, "position", position, f"{kind} quality table")
     if untold := sorted(set(points["layer"].astype(int)) - set(quality["layer"].astype(int))):
