@@ -36,15 +36,14 @@ def home() -> Path:
     return Path(os.environ.get("BABELSCOPE_HOME") or Path.home() / ".cache" / "babelscope")
 
 
-def import_model(name: str, accept: Callable[[str], None] = lambda terms: None, on_progress: Progress = silent) -> Path:
+def import_model(name: str, on_progress: Progress = silent) -> Path:
     """Turn a packaged GGUF model into a safetensors folder, once, and return the folder.
 
-    `accept` is called with the model's terms before anything is read. Dequantised weights are stored as bfloat16.
+    Whoever calls it accepts the model's terms, `PACKAGED[name].terms`. Dequantised weights are stored as bfloat16.
     """
     if name not in PACKAGED:
         raise UsageError(f"{name!r} is not a packaged model ({', '.join(PACKAGED)}); open it by its name directly.")
     package = PACKAGED[name]
-    accept(package.terms)
     folder = home() / "models" / name
     if (folder / "config.json").is_file():
         return folder

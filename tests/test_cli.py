@@ -236,6 +236,14 @@ def test_lists() -> None:
     assert checked["findings"] == []
 
 
+def test_nothing_is_imported_before_its_terms_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BABELSCOPE_HOME", str(tmp_path))
+    result = CliRunner().invoke(cli.app, ["models", "import", "gemma-3-270m"], input="n\n")
+    assert "Gemma Terms of Use" in result.stderr
+    assert isinstance(result.exception, UsageError)
+    assert list(tmp_path.iterdir()) == []
+
+
 WRONG = [
     (("eval", "ALIGNED", "OTHER"), "The first cache is the base", 2),
     (("cache", "--model", "MODEL", "--out", "FOLDER"), "is a folder; a cache is one file", 1),

@@ -108,19 +108,12 @@ def test_fingerprints_follow_the_contents(tiny_folder: Callable[[str], Path], tm
     assert before["tokenizer_sha256"] == after["tokenizer_sha256"]
 
 
-def test_import_needs_the_terms_and_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_needs_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BABELSCOPE_HOME", str(tmp_path))
     (name,) = PACKAGED
     with pytest.raises(ModelError, match=f"not imported yet. Run `babelscope models import {name}`"):
         open_model(name)
 
-    def refuse(terms: str) -> None:
-        assert "Gemma Terms of Use" in terms
-        raise UsageError("no")
-
-    with pytest.raises(UsageError, match="no"):
-        import_model(name, refuse)
-    assert list(tmp_path.iterdir()) == []
     with pytest.raises(UsageError, match="not a packaged model"):
         import_model("llama")
     missing = Packaged("no_such_module", "pip install it", "terms")
