@@ -8,8 +8,9 @@ import pandas as pd
 from ..probes.aligned_umap import aligned_umap_tables
 from ..probes.pca import pca_table
 from ..probes.umap_projection import umap_table
-from ..progress import Progress, Steps
+from ..progress import Progress
 from .conditions import Conditions, Tables
+from .threads import in_threads
 
 SEEDS = 3  # embeddings of each layer; the first is drawn
 
@@ -53,11 +54,10 @@ def _project(
     on_progress: Progress,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Mean-pooled states of a spread of layers, as in arXiv 2405.13816."""
+
+    def of_layer(layer: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+        return fit(conditions.states("mean", layer), layer, "mean")
+
     layers = conditions.layers(conditions.settings.panels)
-    results = []
-    step = Steps(on_progress, len(layers))
-    for layer in layers:
-        results.append(fit(conditions.states("mean", layer), layer, "mean"))
-        step()
-    points, quality = zip(*results, strict=True)
+    points, quality = zip(*in_threads(of_layer, layers, on_progress), strict=True)
     return pd.concat(points, ignore_index=True), pd.concat(quality, ignore_index=True)

@@ -16,7 +16,15 @@ from ..errors import DataError
 from ..progress import Progress, Steps, silent
 from .pca import stack_conditions
 from .projection_quality import mean_displacement, silhouettes, turned_onto
-from .umap_projection import centred, fit_umap, neighborhoods, quality_table, usable_neighbors, varies
+from .umap_projection import (
+    centred,
+    neighbor_graph,
+    neighborhoods,
+    quality_table,
+    umap_layout,
+    usable_neighbors,
+    varies,
+)
 
 Picture = Float[np.ndarray, "row 2"]
 
@@ -134,9 +142,9 @@ def _fit_separately(
     states: Float[np.ndarray, "row d_model"], n_neighbors: int, seeds: Sequence[int], min_dist: float
 ) -> _Separate:
     near = neighborhoods(states, n_neighbors)
-    models = [fit_umap(states, near, seed, min_dist, _EPOCHS) for seed in seeds]
-    pictures = [np.asarray(model.embedding_) for model in models]
-    return _Separate(models[0].graph_, pictures, [near.trustworthiness(picture) for picture in pictures])
+    graph = neighbor_graph(states, near)
+    pictures = [umap_layout(states, graph, seed, min_dist, _EPOCHS) for seed in seeds]
+    return _Separate(graph, pictures, [near.trustworthiness(picture) for picture in pictures])
 
 
 def _starts(layers: Iterable[Float[np.ndarray, "row d_model"]]) -> list[Picture]:

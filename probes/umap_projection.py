@@ -1,13 +1,13 @@
 """UMAP of one layer's states: ONE embedding for all conditions, fit from several seeds, and how far to trust it."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from threading import Lock
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
+from scipy.sparse import csr_matrix
 from sklearn.metrics import pairwise_distances
 
 from ..errors import DataError
@@ -17,6 +17,7 @@ from .projection_quality import mean_disparity, silhouettes, trustworthiness
 _LEAST_ROWS = 5  # fewer have no neighbourhoods to speak of
 _EPOCHS = 200  # UMAP's own choice for 10,000 rows and more
 _START = "pca"  # languages often form islands without a link between them, which UMAP's own start puts at random
+_SERIAL = Lock()  # functions that divide their work among Numba's threads may not be called from two threads at once
 
 
 def umap_table(
@@ -54,7 +55,8 @@ def umap_table(
     if varies(rows):
         states = centred(rows)
         near = neighborhoods(states, neighbors)
-        embeddings = [np.asarray(fit_umap(states, near, seed, min_dist).embedding_) for seed in seeds]
+        graph = neighbor_graph(states, near)
+        embeddings = [umap_layout(states, graph, seed, min_dist) for seed in seeds]
         trust = [near.trustworthiness(embedding) for embedding in embeddings]
     quality = quality_table(embeddings, trust, labels, layer, position)
     labels["layer"], labels["position"] = layer, position
@@ -117,21 +119,34 @@ def _nearest(
     return near
 
 
-def fit_umap(
-    states: Float[np.ndarray, "row d_model"], near: Neighborhoods, seed: int, min_dist: float, n_epochs: int = _EPOCHS
-) -> Any:
-    """umap-learn's model of the states, fitted to their exact neighbours from their principal components."""
-    import umap  # here, because importing it takes seconds
+def neighbor_graph(states: Float[np.ndarray, "row d_model"], near: Neighborhoods) -> csr_matrix:
+    """umap-learn's graph of the states: how surely each two are neighbours, [row, row]. No chance is in it."""
+    from umap.umap_ import fuzzy_simplicial_set  # here, because importing it takes seconds
 
     distances = np.maximum(np.take_along_axis(near.distances, near.indices, axis=1), 0)
-    model = umap.UMAP(
-        n_neighbors=near.indices.shape[1], min_dist=min_dist, n_epochs=n_epochs, init=_START, random_state=seed,
-        precomputed_knn=(near.indices, distances),
+    with _SERIAL:
+        graph, *_ = fuzzy_simplicial_set(
+            states, near.indices.shape[1], None, "euclidean", knn_indices=near.indices, knn_dists=distances
+        )
+    return graph
+
+
+def umap_layout(
+    states: Float[np.ndarray, "row d_model"], graph: csr_matrix, seed: int, min_dist: float, n_epochs: int = _EPOCHS
+) -> Float[np.ndarray, "row 2"]:
+    """umap-learn's layout of a graph of the states, from their principal components."""
+    from umap import layouts
+    from umap.umap_ import find_ab_params, simplicial_set_embedding
+
+    # Numba's code keeps the interpreter from other threads unless it is told, before its first call, to let it go.
+    layouts._nb_optimize_layout_euclidean_single_epoch.targetoptions["nogil"] = True
+    a, b = find_ab_params(1.0, min_dist)
+    picture, _ = simplicial_set_embedding(
+        states, graph, n_components=2, initial_alpha=1.0, a=a, b=b, gamma=1.0, negative_sample_rate=5,
+        n_epochs=n_epochs, init=_START, random_state=np.random.RandomState(seed), metric="euclidean", metric_kwds={},
+        densmap=False, densmap_kwds={}, output_dens=False, parallel=False,
     )  # fmt: skip
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="n_jobs value .* overridden to 1 by setting random_state")
-        warnings.filterwarnings("ignore", message=r"precomputed_knn\[2\]")  # only needed to place further states
-        return model.fit(states)
+    return np.asarray(picture)
 
 
 def quality_table(
