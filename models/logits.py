@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ..exponential import exponential_
+
 if TYPE_CHECKING:
     import torch
 
@@ -26,6 +28,6 @@ def log_normaliser(logits: "torch.Tensor") -> "torch.Tensor":
     for rows in torch.split(logits, 4):
         wide = rows.float()
         largest = wide.amax(-1, keepdim=True)
-        odds = (wide if rows.dtype != torch.float32 else wide.clone()).sub_(largest).exp_()
+        odds = exponential_((wide if rows.dtype != torch.float32 else wide.clone()).sub_(largest))
         found.append(odds.sum(-1).log_() + largest.squeeze(-1))
     return torch.cat(found)

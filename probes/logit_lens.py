@@ -74,6 +74,8 @@ def lens_scores(
             f"lens of states {tuple(states.shape)} in blocks of {block}: expected [layer, n, d_model], all at least 1"
         )
     _check_tokens(asked, head.vocabulary)
+    # The last layer comes first: where its states are `final`, they have just been read.
+    last, *others = order = range(len(states))[::-1]
     totals: dict[int, Tensor] = {}
     parts: list[list[tuple[Tensor, ...]]] = []
     likeliest: list[tuple[Tensor, Tensor]] = []
@@ -85,18 +87,20 @@ def lens_scores(
             _read(found, final[rows], begin)
             reference = _Reference(found.probabilities(), found.sums(torch.zeros(rows.stop - begin), (), ())[0])
             parts.append([])
-            for layer, layer_states in enumerate(states):
-                _read(found, layer_states[rows], begin)
+            for layer in order:
+                if layer in others or not torch.equal(states[last, rows], final[rows]):
+                    _read(found, states[layer, rows], begin)
                 scores, summed = _block_scores(found, asked, rows, reference, groups)
                 parts[-1].append(scores)
                 totals[layer] = totals[layer].add_(summed) if layer in totals else summed
                 if rows.stop == states.shape[1]:
                     likeliest.append(_likeliest(totals.pop(layer), asked))
     by_layer = [
-        [torch.cat(column) for column in zip(*of_blocks, strict=True)] for of_blocks in zip(*parts, strict=True)
+        [torch.cat(column) for column in zip(*of_blocks, strict=True)]
+        for of_blocks in [*zip(*parts, strict=True)][::-1]
     ]
     mass, entropy, kl, rank, top, top_p = (torch.stack(column).numpy() for column in zip(*by_layer, strict=True))
-    tokens, probabilities = (torch.stack(column).numpy() for column in zip(*likeliest, strict=True))
+    tokens, probabilities = (torch.stack(column).numpy() for column in zip(*likeliest[::-1], strict=True))
     return LensScores(mass, entropy, kl, rank, top, top_p, tokens, probabilities)
 
 

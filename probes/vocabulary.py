@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ..exponential import exponential_
+
 TILE = 16384  # words unembedded at once
 _ROWS = 4  # whose float32 logits over a tile are reduced together: a quarter of a megabyte
 _GROUPS = 256  # of the words of a tile, whose largest logits lead to the largest of all
@@ -84,7 +86,7 @@ class Distributions:
     def probabilities(self) -> list[Float[Tensor, "n _"]]:
         """Of every word, in float32, a tensor per tile."""
         return [
-            self._rows_log_p(i, slice(None), torch.empty(self._n, tile.stop - tile.start)).exp_()
+            exponential_(self._rows_log_p(i, slice(None), torch.empty(self._n, tile.stop - tile.start)))
             for i, tile in enumerate(self.tiles)
         ]
 
@@ -130,7 +132,7 @@ class Distributions:
                 torch.sub(log_p, threshold[rows, None], out=product)
                 excess[rows] += product.sign_().sum(1)
                 log_p.clamp_min_(_LEAST)
-                torch.exp(log_p, out=p)
+                exponential_(p.copy_(log_p))
                 entropy[rows] -= torch.mul(p, log_p, out=product).sum(1)
                 if reference:
                     cross[rows] -= torch.mul(reference[i][rows], log_p, out=product).sum(1)
@@ -157,5 +159,5 @@ def _group_maxima_and_sums(
         maxima.append(largest)
         # A tile of masked words alone has no largest: it counts for nothing, whatever its sum.
         wide.sub_(largest.amax(1, keepdim=True).clamp_min_(_LEAST))
-        sums.append(wide.exp_().sum(1))
+        sums.append(exponential_(wide).sum(1))
     return torch.cat(maxima), torch.cat(sums)
