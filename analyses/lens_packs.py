@@ -14,7 +14,7 @@ from .conditions import Conditions
 from .threads import workers
 
 OF_LANGUAGES = ("likeliest", "likeliest_probability")  # fields of LensScores with a row per language
-BLOCK = 128  # states that are unembedded together; their distributions over the vocabulary are held meanwhile
+BLOCK = 256  # states that are unembedded together; their distributions over the vocabulary are held meanwhile
 
 
 @dataclass(frozen=True)
