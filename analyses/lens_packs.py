@@ -15,6 +15,7 @@ from .threads import workers
 
 OF_LANGUAGES = ("likeliest", "likeliest_probability")  # fields of LensScores with a row per language
 BLOCK = 256  # states that are unembedded together; their distributions over the vocabulary are held meanwhile
+SPAN = 2**15  # rows of a cache that are read at once, to choose from
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,19 @@ def make_packs(conditions: Conditions, ids: int) -> list[Pack]:
 
 
 def read_states(
-    cache: Cache, layers: Sequence[int], rows: np.ndarray, dtype: torch.dtype
+    cache: Cache, layers: Sequence[int], rows: np.ndarray, dtype: torch.dtype, position: str = "last"
 ) -> Float[torch.Tensor, "layer row d_model"]:
-    """States at the answer position, of `rows` [language, id] of the cache one after the other."""
+    """States of `rows` [language, id] of the cache one after the other; of position `all`, rows are tokens."""
     flat = rows.ravel()
-    span = slice(int(flat.min()), int(flat.max()) + 1)
-    return torch.stack(
-        [torch.from_numpy(cache.states("last", layer, span)[flat - span.start]).to(dtype) for layer in layers]
-    )
+    spans = [slice(begin, begin + SPAN) for begin in range(int(flat.min()), int(flat.max()) + 1, SPAN)]
+    found = torch.empty(len(layers), len(flat), cache.d_model, dtype=dtype)
+    for span in spans:
+        inside = np.flatnonzero((flat >= span.start) & (flat < span.stop))
+        for of_layer, layer in zip(found, layers, strict=True):
+            of_layer[inside] = torch.from_numpy(cache.states(position, layer, span)[flat[inside] - span.start]).to(
+                dtype
+            )
+    return found
 
 
 PackScores = tuple[LensScores, Float[np.ndarray, "layer n"]]  # the latter is token energy

@@ -17,7 +17,7 @@ from ..progress import Progress, Together
 from .conditions import Conditions, Tables, filled
 from .lens_packs import BLOCK, Gathered, Pack, PackScores, make_packs, read_states
 from .lens_store import FILE, load_translators, save_translators
-from .lens_training import final_states, train_translators, training_record
+from .lens_training import train_translators, training_record
 from .lens_words import LensWords
 from .opening import check_same_model
 from .threads import in_threads
@@ -27,11 +27,12 @@ QUANTITIES = ("english_mass", "target_mass", "entropy_bits", "kl_to_final_bits")
 
 
 def tuned_lens(conditions: Conditions, on_progress: Progress) -> Tables:
-    """A lens per layer, trained on the base's states at the answer position; compared with the logit lens on other ids.
+    """A lens per layer, trained on the base's states; compared with the logit lens at other ids' answer positions.
 
+    Trained at all positions where the base's cache has kept them (`--keep last,mean,all`), else at the answer position.
     One lens serves all conditions, so that what differs between them is the states. It is kept in `lenses/`, where a
-    later run on the same states finds it. The lens
-    `constant` reads the mean final state whatever the layer holds: what a tuned lens knows beyond it is in the states.
+    later run on the same states finds it. The lens `constant` reads the mean final state of the answer positions,
+    whatever the layer holds: what a tuned lens knows beyond it is in the states.
 
     Raises:
         DataError: fewer than five ids, of which none could be held out.
@@ -55,7 +56,8 @@ def tuned_lens(conditions: Conditions, on_progress: Progress) -> Tables:
     on_progress = Together(on_progress, len(layers) + 3 * len(packs))
 
     translators = _translators(conditions, layers, seen, head, on_progress)
-    constant = dict.fromkeys(layers, constant_translator(final_states(conditions, seen)))
+    final = read_states(conditions.base, [conditions.base.n_layers], seen, torch.float32)[0]
+    constant = dict.fromkeys(layers, constant_translator(final))
     tables = []
     for lens, through in {"logit": {}, "tuned": translators, "constant": constant}.items():
         read = layers[:1] if through is constant else layers  # which reads the same at every layer
