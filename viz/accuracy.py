@@ -92,8 +92,9 @@ def plot_accuracy(
     right.set_yticks(left.get_yticks(), [])
     right.set_ylim(left.get_ylim())
     left.set_xlabel(_NAMES[quantity])
-    label = f"difference in {_NAMES[quantity]} (95% interval)"
-    right.set_xlabel(label.replace(" (", "\n(") if page_width() < NARROW else label)
+    right.set_xlabel(
+        "difference\n(95% interval)" if page_width() < NARROW else f"difference in {_NAMES[quantity]} (95% interval)"
+    )
     for ax in axes:
         ax.grid(axis="x")
         ax.tick_params(axis="y", length=0)
