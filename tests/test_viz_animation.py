@@ -1,5 +1,7 @@
 """Moving pictures show every layer, on limits and directions that stay."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -62,6 +64,14 @@ def test_places_that_can_be_compared_over_layers_stay_as_they_are():
         (english, *_) = animation._fig.axes[0].collections
         np.testing.assert_array_equal(english.get_offsets(), points.query("layer == @layer")[["umap1", "umap2"]])
     animation._draw_was_started = True
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+def test_an_mp4_is_written_where_ffmpeg_is_installed(tmp_path):
+    animation = projection_animation(TABLES["pca"], TABLES["pca_variance"], "pca", "mean")
+    path = save_animation(animation, tmp_path / "a.mp4")
+    assert path.read_bytes()[4:8] == b"ftyp"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_other_kinds_and_a_missing_ffmpeg_are_refused(tmp_path, monkeypatch):
