@@ -44,9 +44,8 @@ def read_states(
     for span in spans:
         inside = np.flatnonzero((flat >= span.start) & (flat < span.stop))
         for of_layer, layer in zip(found, layers, strict=True):
-            of_layer[inside] = torch.from_numpy(cache.states(position, layer, span)[flat[inside] - span.start]).to(
-                dtype
-            )
+            states = cache.states(position, layer, span)[flat[inside] - span.start]
+            of_layer[inside] = torch.from_numpy(states).to(dtype)
     return found
 
 
