@@ -44,6 +44,8 @@ class Anywhere(TyperGroup):
         return list(super().parse_args(ctx, [*line, *args[end:]]))
 
 
+INTERRUPTED = 130  # with which typer ends on Ctrl-C
+
 app = typer.Typer(
     cls=Anywhere,
     help="What happens inside a language model when it is aligned across languages?",
@@ -95,9 +97,10 @@ def main() -> None:
             raise
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UsageError) else 1)
-    except KeyboardInterrupt:
-        print("Interrupted. What was complete is kept; run the same command again to go on.", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print("Interrupted. What was complete is kept; run the same command again to go on.", file=sys.stderr)
+        raise
 
 
 @models_app.command("list")

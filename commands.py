@@ -253,12 +253,14 @@ def report(folder: Path | str, *caches: Path | str, on_progress: Progress = sile
             study's folder has its own.
 
     Raises:
-        StudyError: there are no tables, or it cannot be written.
+        StudyError: there are no tables, one lacks a column, or the page cannot be written.
         CacheError, UsageError: see `probe`; caches for a folder with several tests.
     """
     from .reports.writing import write_report
+    from .results import whole
 
-    if not caches:
-        return write_report(Path(folder), on_progress=on_progress)
-    with opened([Path(path) for path in caches]) as conditions:
-        return write_report(Path(folder), {name: cache.path for name, cache in conditions.items()}, on_progress)
+    with whole(Path(folder)):
+        if not caches:
+            return write_report(Path(folder), on_progress=on_progress)
+        with opened([Path(path) for path in caches]) as conditions:
+            return write_report(Path(folder), {name: cache.path for name, cache in conditions.items()}, on_progress)

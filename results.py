@@ -4,7 +4,8 @@ Every file is complete under its name or not there.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ NAMES = {
     "token": str,
 }  # columns of tables that hold names, whatever they look like
 FORMATS = ("png", "pdf")  # of figures
+_AGAIN = "Make it again with `babelscope probe` or `babelscope study run`."
 
 
 def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
@@ -81,13 +83,27 @@ def explanations(folder: Path) -> Answers:
     """Answers to the questions of `explain`, by condition, and by test where a study has several.
 
     Raises:
-        StudyError: there are no tables.
+        StudyError: there are no tables, or one lacks a column.
     """
-    return Answers(answers_by_condition(*read_run(folder)))
+    with whole(folder):
+        return Answers(answers_by_condition(*read_run(folder)))
+
+
+@contextmanager
+def whole(folder: Path) -> Iterator[None]:
+    """Say it in words when a table of `folder` turns out to lack a column."""
+    try:
+        yield
+    except KeyError as missing:
+        raise StudyError(
+            f"{folder}/tables: a table was edited, or is another version's; it lacks {missing}. {_AGAIN}"
+        ) from missing
 
 
 def read_run(folder: Path) -> tuple[dict[str, pd.DataFrame], dict[str, dict[str, pd.DataFrame]]]:
     """The tables of a run, and those of each of its tests where it has several."""
+    if not folder.is_dir():
+        raise StudyError(f"{folder} is no folder. Give the one of a study, or the --out of `babelscope probe`.")
     tests = sorted(path.name for path in (folder / "tables").glob("*/"))
     return read_tables(folder / "tables"), {test: read_tables(folder / "tables" / test) for test in tests}
 
@@ -118,11 +134,14 @@ def read_table(path: Path) -> pd.DataFrame:
     """One CSV table. Names stay names: `no` is a language, not an absent value.
 
     Raises:
-        StudyError: there is no such file.
+        StudyError: there is no such file, or it is no table.
     """
     if not path.is_file():
         raise StudyError(f"{path} is not there. Give a CSV table, a folder of them, or caches (.h5).")
-    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=NAMES)
+    try:
+        return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=NAMES)
+    except ValueError as error:  # pandas' own errors and those of decoding are among them
+        raise StudyError(f"{path} cannot be read as a CSV table: {error}. {_AGAIN}") from error
 
 
 def draw_figures(

@@ -365,6 +365,8 @@ def check_alike(caches: Iterable[Cache], fields: Sequence[str], to_be: str, reme
 
 
 def _open_checked(path: Path) -> Contents:
+    if path.is_dir():
+        raise CacheError(f"{path} is a folder. Give a cache in it, a file that ends in .h5.")
     if not path.is_file():
         raise CacheError(f"{path} does not exist. Make it with `babelscope cache`.")
     if not seal_of(path) and _begins(path) == HDF5:

@@ -86,6 +86,9 @@ def journal(folder: Path, stages: Mapping[str, str]) -> Iterator[Callable[[Event
     kept = _Journal(folder / NAME, Standing("running", now, now, os.getpid(), socket.gethostname(), standings))
     try:
         yield kept.note
+    except KeyboardInterrupt:
+        kept.write(state="stopped", reason="interrupted; the same command goes on from here")
+        raise
     except BaseException as error:
         kept.write(state="failed", reason=f"{type(error).__name__}: {error}")
         raise

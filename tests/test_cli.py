@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from babelscope import cli
 from babelscope.activations.store import Cache
-from babelscope.errors import BabelscopeError, UsageError
+from babelscope.errors import BabelscopeError, StudyError, UsageError
 from babelscope.terminal.tables import arranged
 from rich.console import Console
 from screens import WIDTH, assert_fits
@@ -236,6 +237,33 @@ def test_lists() -> None:
     assert checked["findings"] == []
 
 
+@pytest.mark.parametrize("command", ["explain", "report"])
+def test_tables_that_are_not_whole_are_told(command: str, tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    table = tmp_path / "tables" / "accuracy_delta.csv"
+    table.write_text("language,condition,quantity,base,aligned\nen,aligned,auc,0.5,0.6\n", encoding="utf-8")
+    result = invoke(command, tmp_path)
+    assert isinstance(result.exception, StudyError)
+    assert re.search("it lacks .*Make it again with `babelscope probe`", str(result.exception))
+    table.write_bytes(b"\xcd\xff\x00")
+    result = invoke(command, tmp_path)
+    assert isinstance(result.exception, StudyError)
+    assert f"{table} cannot be read as a CSV table" in str(result.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["tables"]
+
+
+def test_what_an_interruption_leaves_is_told(tmp_path: Path) -> None:
+    """Ctrl-C goes through typer, which ends with a code and no word."""
+    code = (
+        "import sys; from babelscope import cli, commands; sys.argv = ['babelscope', 'explain', '.']\n"
+        "def stop(*given): raise KeyboardInterrupt\n"
+        "commands.explain = stop; cli.main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ended.returncode == cli.INTERRUPTED
+    assert ended.stderr.strip() == "Interrupted. What was complete is kept; run the same command again to go on."
+
+
 def test_nothing_is_imported_before_its_terms_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BABELSCOPE_HOME", str(tmp_path))
     result = CliRunner().invoke(cli.app, ["models", "import", "gemma-3-270m"], input="n\n")
@@ -278,7 +306,9 @@ WRONG = [
     (("plot", "BASE", "--out", "OUT", "--style", "sepia"), "No style 'sepia' for figures. Known: light, dark", 2),
     (("plot", "BASE", "--out", "OUT", "--format", "bmp"), "No figure format 'bmp'. Known: png, pdf, svg", 2),
     (("plot", "BASE", "--out", "OUT", "--languages", "fr"), "No language 'fr' in the tables", 2),
-    (("report", "nowhere"), "holds no CSV tables", 1),
+    (("report", "nowhere"), "nowhere is no folder", 1),
+    (("explain", "nowhere"), "nowhere is no folder", 1),
+    (("eval", "."), "is a folder. Give a cache in it", 1),
     (("study", "run", "nowhere.yaml", "--out", "OUT"), "cannot be read", 2),
     (("models", "import", "llama"), "not a packaged model", 2),
     (("tasks", "show", "sentiment", "--languages", "english"), "Did you mean 'en'", 2),
