@@ -197,6 +197,14 @@ def test_what_ended_a_study_is_told(finished: Study) -> None:
     assert f"Next: babelscope study run {finished.folder}/study.yaml --out {finished.folder}" in watched.stderr
     load_study(finished.folder / "study.yaml")
 
+    def interrupt(event: Event) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(finished, interrupt)
+    ended = journal.standing(finished.folder)
+    assert (ended.state, ended.reason) == ("stopped", "interrupted; the same command goes on from here")
+
 
 def test_what_is_no_study_is_named(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"tells of no run.*study run FILE --out"):
