@@ -39,9 +39,9 @@ def read_states(
 ) -> Float[torch.Tensor, "layer row d_model"]:
     """States of `rows` [language, id] of the cache one after the other; of position `all`, rows are tokens."""
     flat = rows.ravel()
-    spans = [slice(begin, begin + SPAN) for begin in range(int(flat.min()), int(flat.max()) + 1, SPAN)]
+    first, end = int(flat.min()), int(flat.max()) + 1
     found = torch.empty(len(layers), len(flat), cache.d_model, dtype=dtype)
-    for span in spans:
+    for span in (slice(begin, min(begin + SPAN, end)) for begin in range(first, end, SPAN)):
         inside = np.flatnonzero((flat >= span.start) & (flat < span.stop))
         for of_layer, layer in zip(found, layers, strict=True):
             states = cache.states(position, layer, span)[flat[inside] - span.start]
