@@ -16,7 +16,7 @@ from babelscope.training.batches import encode_pairs, steps
 from babelscope.training.loop import _accumulate, _add_lora
 
 from .measure import apart, interleaved, peak_increase, speed_ratios
-from .subjects import Sizes, open_real, warm_up
+from .subjects import Sizes, open_plain, open_real, warm_up
 from .table import Outcome, at_least, at_most, timed
 
 RECIPE = Recipe()
@@ -120,7 +120,7 @@ def run(sizes: Sizes) -> Outcome:
 
 
 def times(sizes: Sizes) -> tuple[dict[str, list[float]], int, str]:
-    models = {name: open_real() for name in WAYS}
+    models = {name: _opened(name) for name in WAYS}
     ways = {name: build(models[name]) for name, build in WAYS.items()}
     chosen = _steps(models[OURS], sizes.pairs, sizes.steps)
     for way in ways.values():
@@ -131,7 +131,7 @@ def times(sizes: Sizes) -> tuple[dict[str, list[float]], int, str]:
 
 
 def peak(name: str, sizes: Sizes) -> float:
-    model = open_real()
+    model = _opened(name)
     way, chosen = WAYS[name](model), _steps(model, sizes.pairs, sizes.steps)
     warm_up(model)
     return peak_increase(lambda: way(chosen))
@@ -141,9 +141,13 @@ def losses(sizes: Sizes, number: int) -> dict[str, float]:
     """Mean loss of the first `number` steps."""
     found = {}
     for name, build in WAYS.items():
-        model = open_real("float32")
+        model = _opened(name, "float32")
         found[name] = build(model)(_steps(model, sizes.parity_pairs, number))
     return found
+
+
+def _opened(name: str, dtype: str = "auto") -> Model:
+    return open_real(dtype) if name == OURS else open_plain(dtype)
 
 
 def _steps(model: Model, pairs: int, number: int) -> list[list[TokenRow]]:

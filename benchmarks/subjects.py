@@ -44,9 +44,9 @@ def open_plain(dtype: str = "auto") -> Model:
     """The same model with `requires_grad` as `from_pretrained` leaves it, for the ways that are not ours.
 
     Frozen weights, as ours are, send `logits_to_keep=1` through a far slower path in torch (an expanded copy of the
-    unembedding for every row), which a plain user never meets.
+    unembedding for every row), which a plain user never meets. Attention is transformers' default.
     """
-    model = open_real(dtype)
+    model = open_model(MODEL, dtype=dtype, device="cpu", attention="sdpa")
     model.net.requires_grad_(True)
     return model
 

@@ -7,6 +7,8 @@ from ..exponential import exponential_
 if TYPE_CHECKING:
     import torch
 
+_ROWS = 4  # whose exponentials are taken at once
+
 
 def softcap_of(attribute: str, config: Any) -> float | None:
     """What a model's configuration says of it; None for families without."""
@@ -25,9 +27,9 @@ def log_normaliser(logits: "torch.Tensor") -> "torch.Tensor":
     import torch
 
     found = []
-    for rows in torch.split(logits, 4):
-        wide = rows.float()
+    held = torch.empty(_ROWS, logits.shape[-1], dtype=torch.float32, device=logits.device)
+    for rows in torch.split(logits, _ROWS):
+        wide = held[: len(rows)].copy_(rows)
         largest = wide.amax(-1, keepdim=True)
-        odds = exponential_((wide if rows.dtype != torch.float32 else wide.clone()).sub_(largest))
-        found.append(odds.sum(-1).log_() + largest.squeeze(-1))
+        found.append(exponential_(wide.sub_(largest)).sum(-1).log_() + largest.squeeze(-1))
     return torch.cat(found)

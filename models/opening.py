@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ModelError
 from ..quiet import explaining, quiet_transformers
 from .adapters import attach, check_adapter
+from .attention import use_products
 from .compute import choose_compute, quantiser, require_on_devices
 from .families import find_family
 from .model import Model
@@ -36,7 +37,8 @@ def open_model(
             `float32`, `bfloat16`, and with bitsandbytes `int8` and `nf4`. float16 is refused: the residual stream of
             Gemma 3 leaves its range.
         device: `auto` (this process's GPU, else the CPU), a torch device, or `balanced`: layers divided over all GPUs.
-        attention: Hugging Face attention implementation; None takes its default.
+        attention: Hugging Face attention implementation; None takes its default, on a CPU with models.attention's
+            products for short texts.
 
     Raises:
         ModelError: nothing by that name, weights that are not safetensors, an unknown family, a foreign adapter, or a
@@ -73,6 +75,8 @@ def open_model(
     tokenizer = open_tokenizer(name)
     if net.get_submodule(family.unembedding).in_features != net.config.get_text_config().hidden_size:
         raise ModelError(f"Model {name!r} projects its embeddings; its residual stream cannot be read by a lens.")
+    if attention is None and compute.device.type == "cpu":
+        use_products(net)
     base = Model(name, folder, net, tokenizer, family, compute)
     log.info("%s: opened from %s on %s in %s", name, folder, base.device, base.precision.name)
     return base if adapter is None else attach(base, adapter)

@@ -16,7 +16,7 @@ from babelscope.tasks import Asking, Pair, few_shot_prompts, load_task, question
 from babelscope.training import PRESETS, Recipe, train
 from babelscope.training.batches import Row, batches, encode_pairs, steps
 from babelscope.training.loop import _split, _summed_loss
-from babelscope.training.loss import answer_loss
+from babelscope.training.loss import NEGLIGIBLE, answer_loss
 from jobs import full_disk, result
 from torch.nn import functional
 
@@ -46,6 +46,30 @@ def test_chunked_loss_and_gradient_equal_torch(softcap: float | None, n: int, bi
     (0.3 * expected).backward()
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(states.grad, same.grad, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("softcap", [None, 30.0])
+def test_negligible_tokens_cost_less_than_rounding(softcap: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    weight, targets = torch.randn(20_000, 16).bfloat16(), torch.randint(0, 20_000, (40,))
+    states = (3 * torch.randn(40, 16)).bfloat16()
+
+    def gradient(negligible: float) -> torch.Tensor:
+        monkeypatch.setattr("babelscope.training.loss.NEGLIGIBLE", negligible)
+        asked = states.clone().requires_grad_()
+        answer_loss(asked, weight, targets, softcap).backward()
+        assert asked.grad is not None
+        return asked.grad.float()
+
+    exact = states.float().requires_grad_()
+    logits = exact @ weight.float().T
+    logits = logits if softcap is None else softcap * torch.tanh(logits / softcap)
+    functional.cross_entropy(logits, targets, reduction="sum").backward()
+    assert exact.grad is not None
+    rounding, chosen, coarse = (
+        (gradient(share) - exact.grad).norm() / exact.grad.norm() for share in (0, NEGLIGIBLE, 10)
+    )
+    assert chosen < 1.2 * rounding < coarse
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2"])
