@@ -124,7 +124,7 @@ def times(sizes: Sizes) -> tuple[dict[str, list[float]], int, str]:
     ways = {name: build(models[name]) for name, build in WAYS.items()}
     chosen = _steps(models[OURS], sizes.pairs, sizes.steps)
     for way in ways.values():
-        way([chosen[0][:1]])
+        way(chosen[:1])
     seconds = interleaved({name: (lambda n=name: ways[n](chosen)) for name in WAYS}, sizes.rounds)
     tokens = sum(len(row.ids) for rows in chosen for row in rows)
     return seconds, tokens, str(models[OURS].dtype).removeprefix("torch.")
