@@ -16,7 +16,8 @@ from .measure import apart
 from .subjects import Sizes, open_real, six_shot
 from .table import Outcome, Row
 
-PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm")  # of which mm is nearly all
+PRODUCTS = ("aten::mm", "aten::addmm")  # of which mm is nearly all
+ATTENDING = ("aten::bmm", "aten::baddbmm")  # and torch's own kernel
 SHARES = ("matrix products", "products over the vocabulary", "attention", "the rest")
 
 
@@ -26,8 +27,9 @@ def run(sizes: Sizes) -> Outcome:
         [Row(name, apart(work, sizes)) for name, work in {"capture": _capturing, "training step": _training}.items()],
         [
             "Shares of the operators' own time, by torch.profiler, of one run after another that warmed up. Products "
-            "over the vocabulary are the unembedding, and its gradient in training; the other matrix products are the "
-            "blocks'. The rest are norms, activation functions, rotations, softmax and copies.",
+            "over the vocabulary are the unembedding and, in training, the product with the chosen tokens' rows that is "
+            "its gradient; the other matrix products are the blocks'. Attention is its products or torch's kernel. The "
+            "rest are norms, activation functions, rotations, softmax, masks and copies.",
             "GFLOP/s of all matrix products, beside what plain torch.mm reaches on the same shapes, one at a time and "
             "weighted by how often each was called; attention is not among them.",
         ],
@@ -68,9 +70,9 @@ def _profiled(work: Callable[[], object], model: Any) -> dict[str, str]:
 
 def _kind(event: FunctionEventAvg, vocabulary: int) -> str:
     if event.key in PRODUCTS:
-        over_words = any(vocabulary in shape for shape in event.input_shapes)
+        over_words = max(length for shape in event.input_shapes for length in shape) > vocabulary / 16
         return "products over the vocabulary" if over_words else "matrix products"
-    return "attention" if "dot_product" in event.key else "the rest"
+    return "attention" if event.key in ATTENDING or "dot_product" in event.key else "the rest"
 
 
 def _alone(event: FunctionEventAvg, dtype: torch.dtype) -> float:
