@@ -27,9 +27,9 @@ def run(sizes: Sizes) -> Outcome:
         [Row(name, apart(work, sizes)) for name, work in {"capture": _capturing, "training step": _training}.items()],
         [
             "Shares of the operators' own time, by torch.profiler, of one run after another that warmed up. Products "
-            "over the vocabulary are the unembedding and, in training, the product with the chosen tokens' rows that "
-            "is its gradient; the other matrix products are the blocks'. Attention is its products or torch's kernel. The "
-            "rest are norms, activation functions, rotations, softmax, masks and copies.",
+            "over the vocabulary are the unembedding and, in training, its gradient by the rows of the tokens that "
+            "count; the other matrix products are the blocks'. Attention is its products or torch's kernel. The rest "
+            "are norms, activation functions, rotations, softmax, masks and copies.",
             "GFLOP/s of all matrix products, beside what plain torch.mm reaches on the same shapes, one at a time and "
             "weighted by how often each was called; attention is not among them.",
         ],
