@@ -67,7 +67,8 @@ def _loss_and_gradient(logits: Tensor, weight: Tensor, targets: Tensor, softcap:
     The softmax is written over the logits; in float32, a few rows at a time, which stay in a processor's cache
     meanwhile.
     """
-    n_rows = _ROWS if logits.device.type == "cpu" else len(logits)
+    on_cpu = logits.device.type == "cpu"
+    n_rows = _ROWS if on_cpu else len(logits)
     held = torch.empty(n_rows, len(weight), dtype=torch.float32, device=logits.device)
     highest = torch.zeros(len(weight), dtype=logits.dtype, device=logits.device)  # probability of each token in any row
     losses, pulls = [], []
@@ -86,7 +87,8 @@ def _loss_and_gradient(logits: Tensor, weight: Tensor, targets: Tensor, softcap:
         pulls.append(torch.ones_like(said) if slope is None else slope.gather(1, wanted))
         rows.copy_((odds if slope is None else odds.mul_(slope)).div_(normaliser))
         torch.maximum(highest, rows.amax(0), out=highest)
-    tokens = (highest > NEGLIGIBLE * torch.finfo(weight.dtype).eps).nonzero().squeeze(1)
+    # A GPU would wait for their number longer than the product takes.
+    tokens = (highest > NEGLIGIBLE * torch.finfo(weight.dtype).eps).nonzero().squeeze(1) if on_cpu else slice(None)
     pull = weight[targets].float() * torch.cat(pulls)
     gradient = (logits[:, tokens].to(weight.dtype) @ weight[tokens]).float() - pull
     return torch.cat(losses).sum(), gradient.to(weight.dtype)
